@@ -1,0 +1,181 @@
+/** `domctl.h`: control of domains, for privileged callers. Every call carries the release's interface version. */
+
+import { type Field, struct, versionedStruct } from './layout.js';
+
+export const XEN_DOMCTL_createdomain = 1;
+export const XEN_DOMCTL_destroydomain = 2;
+export const XEN_DOMCTL_pausedomain = 3;
+export const XEN_DOMCTL_unpausedomain = 4;
+export const XEN_DOMCTL_getdomaininfo = 5;
+export const XEN_DOMCTL_max_mem = 11;
+export const XEN_DOMCTL_max_vcpus = 15;
+export const XEN_DOMCTL_gethvmcontext = 33;
+export const XEN_DOMCTL_sethvmcontext = 34;
+export const XEN_DOMCTL_vm_event_op = 56;
+export const XEN_DOMCTL_set_access_required = 64;
+export const XEN_DOMCTL_monitor_op = 77;
+/** Since 4.17. */
+export const XEN_DOMCTL_get_paging_mempool_size = 85;
+/** Since 4.17. */
+export const XEN_DOMCTL_set_paging_mempool_size = 86;
+
+/** `createdomain.flags`. */
+export const XEN_DOMCTL_CDF_hvm = 1 << 0;
+export const XEN_DOMCTL_CDF_hap = 1 << 1;
+export const XEN_DOMCTL_CDF_s3_integrity = 1 << 2;
+export const XEN_DOMCTL_CDF_oos_off = 1 << 3;
+export const XEN_DOMCTL_CDF_xs_domain = 1 << 4;
+export const XEN_DOMCTL_CDF_iommu = 1 << 5;
+/** Since 4.14. */
+export const XEN_DOMCTL_CDF_nested_virt = 1 << 6;
+/** Since 4.16. */
+export const XEN_DOMCTL_CDF_vpmu = 1 << 7;
+
+/** `createdomain.arch.emulation_flags`. */
+export const XEN_X86_EMU_LAPIC = 1 << 0;
+
+/** `getdomaininfo.flags`. */
+export const XEN_DOMINF_dying = 1 << 0;
+export const XEN_DOMINF_hvm_guest = 1 << 1;
+export const XEN_DOMINF_shutdown = 1 << 2;
+export const XEN_DOMINF_paused = 1 << 3;
+export const XEN_DOMINF_blocked = 1 << 4;
+export const XEN_DOMINF_running = 1 << 5;
+export const XEN_DOMINF_debugged = 1 << 6;
+export const XEN_DOMINF_xs_domain = 1 << 7;
+export const XEN_DOMINF_hap = 1 << 8;
+export const XEN_DOMINF_shutdownmask = 255;
+export const XEN_DOMINF_shutdownshift = 16;
+
+/** vm_event_op: operations, and the one mode used here. */
+export const XEN_VM_EVENT_ENABLE = 0;
+export const XEN_VM_EVENT_DISABLE = 1;
+export const XEN_VM_EVENT_RESUME = 2;
+export const XEN_VM_EVENT_GET_VERSION = 3;
+export const XEN_DOMCTL_VM_EVENT_OP_MONITOR = 2;
+
+/** monitor_op: operations and events. */
+export const XEN_DOMCTL_MONITOR_OP_ENABLE = 0;
+export const XEN_DOMCTL_MONITOR_OP_DISABLE = 1;
+export const XEN_DOMCTL_MONITOR_OP_GET_CAPABILITIES = 2;
+export const XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP = 2;
+
+const H = 'domctl.h';
+
+/** The container of every domctl. The structures below lie in its union `u`. */
+export const xen_domctl = struct('xen_domctl', H, 144, {
+  cmd: [0, 4],
+  interface_version: [4, 4],
+  domain: [8, 2],
+  u: [16, 128],
+});
+
+const created = { ssidref: [0, 4], handle: [4, 16], flags: [20, 4] } as const satisfies Record<string, Field>;
+const limits = {
+  ...created,
+  iommu_opts: [24, 4],
+  max_vcpus: [28, 4],
+  max_evtchn_port: [32, 4],
+  max_grant_frames: [36, 4],
+  max_maptrack_frames: [40, 4],
+} as const satisfies Record<string, Field>;
+
+export const xen_domctl_createdomain = versionedStruct('xen_domctl_createdomain', H, [
+  ['4.14', 48, { ...limits, 'arch.emulation_flags': [44, 4] }],
+  ['4.15', 56, { ...limits, vmtrace_size: [44, 4], 'arch.emulation_flags': [48, 4], 'arch.misc_flags': [52, 4] }],
+  [
+    '4.16',
+    60,
+    {
+      ...limits,
+      grant_opts: [44, 4],
+      vmtrace_size: [48, 4],
+      'arch.emulation_flags': [52, 4],
+      'arch.misc_flags': [56, 4],
+    },
+  ],
+  [
+    '4.17',
+    64,
+    {
+      ...limits,
+      grant_opts: [44, 4],
+      vmtrace_size: [48, 4],
+      cpupool_id: [52, 4],
+      'arch.emulation_flags': [56, 4],
+      'arch.misc_flags': [60, 4],
+    },
+  ],
+  [
+    '4.19',
+    68,
+    {
+      ...limits,
+      grant_opts: [44, 4],
+      altp2m_opts: [48, 4],
+      vmtrace_size: [52, 4],
+      cpupool_id: [56, 4],
+      'arch.emulation_flags': [60, 4],
+      'arch.misc_flags': [64, 4],
+    },
+  ],
+  [
+    '4.21',
+    68,
+    {
+      ...limits,
+      grant_opts: [44, 4],
+      'altp2m.opts': [48, 2],
+      'altp2m.nr': [50, 2],
+      vmtrace_size: [52, 4],
+      cpupool_id: [56, 4],
+      'arch.emulation_flags': [60, 4],
+      'arch.misc_flags': [64, 4],
+    },
+  ],
+]);
+
+const info = {
+  domain: [0, 2],
+  flags: [4, 4],
+  tot_pages: [8, 8],
+  max_pages: [16, 8],
+  outstanding_pages: [24, 8],
+  shr_pages: [32, 8],
+  paged_pages: [40, 8],
+  shared_info_frame: [48, 8],
+  cpu_time: [56, 8],
+  nr_online_vcpus: [64, 4],
+  max_vcpu_id: [68, 4],
+  ssidref: [72, 4],
+  handle: [76, 16],
+  cpupool: [92, 4],
+} as const satisfies Record<string, Field>;
+
+/** Also the element of sysctl getdomaininfolist's array, whose stride is therefore 104 bytes up to 4.15 and 112 after. */
+export const xen_domctl_getdomaininfo = versionedStruct('xen_domctl_getdomaininfo', H, [
+  ['4.14', 104, { ...info, 'arch_config.emulation_flags': [96, 4] }],
+  ['4.15', 104, { ...info, 'arch_config.emulation_flags': [96, 4], 'arch_config.misc_flags': [100, 4] }],
+  [
+    '4.16',
+    112,
+    { ...info, gpaddr_bits: [96, 1], 'arch_config.emulation_flags': [104, 4], 'arch_config.misc_flags': [108, 4] },
+  ],
+]);
+
+export const xen_domctl_max_mem = struct('xen_domctl_max_mem', H, 8, { max_memkb: [0, 8] });
+export const xen_domctl_max_vcpus = struct('xen_domctl_max_vcpus', H, 4, { max: [0, 4] });
+/** Since 4.17. */
+export const xen_domctl_paging_mempool = versionedStruct('xen_domctl_paging_mempool', H, [
+  ['4.17', 8, { size: [0, 8] }],
+]);
+export const xen_domctl_hvmcontext = struct('xen_domctl_hvmcontext', H, 16, { size: [0, 4], buffer: [8, 8] });
+export const xen_domctl_set_access_required = struct('xen_domctl_set_access_required', H, 1, {
+  access_required: [0, 1],
+});
+export const xen_domctl_vm_event_op = struct('xen_domctl_vm_event_op', H, 12, {
+  op: [0, 4],
+  mode: [4, 4],
+  'u.enable.port': [8, 4],
+});
+export const xen_domctl_monitor_op = struct('xen_domctl_monitor_op', H, 24, { op: [0, 4], event: [4, 4] });

@@ -1,0 +1,111 @@
+/** `hvm/save.h` and `arch-x86/hvm/save.h`: the stream of records that holds an HVM domain's state. */
+
+import { struct } from '../layout.js';
+
+/** Type codes of the records used here. */
+export const HVM_SAVE_CODE_END = 0;
+export const HVM_SAVE_CODE_HEADER = 1;
+export const HVM_SAVE_CODE_CPU = 2;
+
+export const HVM_FILE_MAGIC = 0x5445_3f21;
+
+/** Before each record. */
+export const hvm_save_descriptor = struct('hvm_save_descriptor', 'hvm/save.h', 8, {
+  typecode: [0, 2],
+  instance: [2, 2],
+  length: [4, 4],
+});
+
+export const hvm_save_header = struct('hvm_save_header', 'arch-x86/hvm/save.h', 24, {
+  magic: [0, 4],
+  version: [4, 4],
+  changeset: [8, 8],
+  cpuid: [16, 4],
+  gtsc_khz: [20, 4],
+});
+
+/** State of one virtual CPU. */
+export const hvm_hw_cpu = struct('hvm_hw_cpu', 'arch-x86/hvm/save.h', 1032, {
+  fpu_regs: [0, 512],
+  rax: [512, 8],
+  rbx: [520, 8],
+  rcx: [528, 8],
+  rdx: [536, 8],
+  rbp: [544, 8],
+  rsi: [552, 8],
+  rdi: [560, 8],
+  rsp: [568, 8],
+  r8: [576, 8],
+  r9: [584, 8],
+  r10: [592, 8],
+  r11: [600, 8],
+  r12: [608, 8],
+  r13: [616, 8],
+  r14: [624, 8],
+  r15: [632, 8],
+  rip: [640, 8],
+  rflags: [648, 8],
+  cr0: [656, 8],
+  cr2: [664, 8],
+  cr3: [672, 8],
+  cr4: [680, 8],
+  dr0: [688, 8],
+  dr1: [696, 8],
+  dr2: [704, 8],
+  dr3: [712, 8],
+  dr6: [720, 8],
+  dr7: [728, 8],
+  cs_sel: [736, 4],
+  ds_sel: [740, 4],
+  es_sel: [744, 4],
+  fs_sel: [748, 4],
+  gs_sel: [752, 4],
+  ss_sel: [756, 4],
+  tr_sel: [760, 4],
+  ldtr_sel: [764, 4],
+  cs_limit: [768, 4],
+  ds_limit: [772, 4],
+  es_limit: [776, 4],
+  fs_limit: [780, 4],
+  gs_limit: [784, 4],
+  ss_limit: [788, 4],
+  tr_limit: [792, 4],
+  ldtr_limit: [796, 4],
+  idtr_limit: [800, 4],
+  gdtr_limit: [804, 4],
+  cs_base: [808, 8],
+  ds_base: [816, 8],
+  es_base: [824, 8],
+  fs_base: [832, 8],
+  gs_base: [840, 8],
+  ss_base: [848, 8],
+  tr_base: [856, 8],
+  ldtr_base: [864, 8],
+  idtr_base: [872, 8],
+  gdtr_base: [880, 8],
+  cs_arbytes: [888, 4],
+  ds_arbytes: [892, 4],
+  es_arbytes: [896, 4],
+  fs_arbytes: [900, 4],
+  gs_arbytes: [904, 4],
+  ss_arbytes: [908, 4],
+  tr_arbytes: [912, 4],
+  ldtr_arbytes: [916, 4],
+  sysenter_cs: [920, 8],
+  sysenter_esp: [928, 8],
+  sysenter_eip: [936, 8],
+  shadow_gs: [944, 8],
+  msr_flags: [952, 8],
+  msr_lstar: [960, 8],
+  msr_star: [968, 8],
+  msr_cstar: [976, 8],
+  msr_syscall_mask: [984, 8],
+  msr_efer: [992, 8],
+  msr_tsc_aux: [1000, 8],
+  tsc: [1008, 8],
+  pending_event: [1016, 4],
+  pending_vector: [1016, 1],
+  error_code: [1020, 4],
+  flags: [1024, 4],
+  pad0: [1028, 4],
+});

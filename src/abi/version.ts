@@ -1,0 +1,35 @@
+/** `version.h`: commands of the xen_version hypercall. They carry no interface version and need no privilege. */
+
+import { struct } from './layout.js';
+
+export const XENVER_version = 0;
+export const XENVER_extraversion = 1;
+export const XENVER_compile_info = 2;
+export const XENVER_capabilities = 3;
+export const XENVER_changeset = 4;
+export const XENVER_platform_parameters = 5;
+export const XENVER_get_features = 6;
+export const XENVER_pagesize = 7;
+export const XENVER_guest_handle = 8;
+export const XENVER_commandline = 9;
+export const XENVER_build_id = 10;
+
+/** Sizes of the fixed character arrays that the commands fill. */
+export const XEN_EXTRAVERSION_LEN = 16;
+export const XEN_CAPABILITIES_INFO_LEN = 1024;
+export const XEN_CHANGESET_INFO_LEN = 64;
+export const XEN_COMMANDLINE_LEN = 1024;
+
+export const xen_compile_info = struct('xen_compile_info', 'version.h', 144, {
+  compiler: [0, 64],
+  compile_by: [64, 16],
+  compile_domain: [80, 32],
+  compile_date: [112, 32],
+});
+
+export const xen_feature_info = struct('xen_feature_info', 'version.h', 8, {
+  submap_idx: [0, 4],
+  submap: [4, 4],
+});
+
+export const xen_build_id = struct('xen_build_id', 'version.h', 4, { len: [0, 4] });
