@@ -9,6 +9,7 @@ export const XEN_DOMCTL_unpausedomain = 4;
 export const XEN_DOMCTL_getdomaininfo = 5;
 export const XEN_DOMCTL_max_mem = 11;
 export const XEN_DOMCTL_max_vcpus = 15;
+export const XEN_DOMCTL_setdomainhandle = 17;
 export const XEN_DOMCTL_gethvmcontext = 33;
 export const XEN_DOMCTL_sethvmcontext = 34;
 export const XEN_DOMCTL_vm_event_op = 56;
@@ -31,8 +32,30 @@ export const XEN_DOMCTL_CDF_nested_virt = 1 << 6;
 /** Since 4.16. */
 export const XEN_DOMCTL_CDF_vpmu = 1 << 7;
 
-/** `createdomain.arch.emulation_flags`. */
+/** `createdomain.iommu_opts`. */
+export const XEN_DOMCTL_IOMMU_no_sharept = 1 << 0;
+
+/** `createdomain.grant_opts`: the bits that hold the highest grant table version. */
+export const XEN_DOMCTL_GRANT_version_mask = 0xf;
+
+/** `createdomain.arch.emulation_flags` (`arch-x86/xen.h`). */
 export const XEN_X86_EMU_LAPIC = 1 << 0;
+export const XEN_X86_EMU_HPET = 1 << 1;
+export const XEN_X86_EMU_PM = 1 << 2;
+export const XEN_X86_EMU_RTC = 1 << 3;
+export const XEN_X86_EMU_IOAPIC = 1 << 4;
+export const XEN_X86_EMU_PIC = 1 << 5;
+export const XEN_X86_EMU_VGA = 1 << 6;
+export const XEN_X86_EMU_IOMMU = 1 << 7;
+export const XEN_X86_EMU_PIT = 1 << 8;
+export const XEN_X86_EMU_USE_PIRQ = 1 << 9;
+export const XEN_X86_EMU_VPCI = 1 << 10;
+
+/** `createdomain.arch.misc_flags` (`arch-x86/xen.h`), since 4.15. */
+export const XEN_X86_MSR_RELAXED = 1 << 0;
+
+/** `getdomaininfo.max_vcpu_id` of a domain that has no vCPU. */
+export const XEN_INVALID_MAX_VCPU_ID = 0xffff_ffff;
 
 /** `getdomaininfo.flags`. */
 export const XEN_DOMINF_dying = 1 << 0;
@@ -163,6 +186,7 @@ export const xen_domctl_getdomaininfo = versionedStruct('xen_domctl_getdomaininf
   ],
 ]);
 
+export const xen_domctl_setdomainhandle = struct('xen_domctl_setdomainhandle', H, 16, { handle: [0, 16] });
 export const xen_domctl_max_mem = struct('xen_domctl_max_mem', H, 8, { max_memkb: [0, 8] });
 export const xen_domctl_max_vcpus = struct('xen_domctl_max_vcpus', H, 4, { max: [0, 4] });
 /** Since 4.17. */

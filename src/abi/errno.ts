@@ -1,4 +1,7 @@
-/** Xen's error numbers (`errno.h`). Xen uses Linux' numbers on every architecture. */
+/**
+ * Xen's error numbers (`errno.h`), and those that only the kernel gives (ENOTTY, EFBIG ...). Xen uses Linux' numbers on
+ * every architecture.
+ */
 export const errno = {
   EPERM: 1,
   ENOENT: 2,

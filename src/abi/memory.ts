@@ -14,6 +14,11 @@ export const XENMEM_access_op_set_access = 0;
 export const XENMEM_access_op_get_access = 1;
 export const XENMEM_access_op_set_access_multi = 4;
 
+/** `mem_flags` of a reservation. Bits 0-7 hold the address width, bits 8-15 a NUMA node plus 1 (0: any). */
+export const XENMEMF_populate_on_demand = 1 << 16;
+export const XENMEMF_exact_node_request = 1 << 17;
+export const XENMEMF_vnode = 1 << 18;
+
 /** A memory_op command and, above bit 6, the extent at which a preempted one goes on. */
 export const MEMOP_EXTENT_SHIFT = 6;
 

@@ -14,6 +14,12 @@ export const XEN_SYSCTL_PHYSCAP_shadow = 1 << 4;
 export const XEN_SYSCTL_PHYSCAP_iommu_hap_pt_share = 1 << 5;
 /** Since 4.15. */
 export const XEN_SYSCTL_PHYSCAP_vmtrace = 1 << 6;
+/** Since 4.16. */
+export const XEN_SYSCTL_PHYSCAP_vpmu = 1 << 7;
+/** Since 4.16. */
+export const XEN_SYSCTL_PHYSCAP_gnttab_v1 = 1 << 8;
+/** Since 4.16. */
+export const XEN_SYSCTL_PHYSCAP_gnttab_v2 = 1 << 9;
 
 const H = 'sysctl.h';
 

@@ -1,6 +1,6 @@
 /** `version.h`: commands of the xen_version hypercall. They carry no interface version and need no privilege. */
 
-import { struct } from './layout.js';
+import { struct, versionedStruct } from './layout.js';
 
 export const XENVER_version = 0;
 export const XENVER_extraversion = 1;
@@ -13,6 +13,11 @@ export const XENVER_pagesize = 7;
 export const XENVER_guest_handle = 8;
 export const XENVER_commandline = 9;
 export const XENVER_build_id = 10;
+/** Since 4.20, as the three that follow: the same texts without their limits of length. */
+export const XENVER_extraversion2 = 11;
+export const XENVER_capabilities2 = 12;
+export const XENVER_changeset2 = 13;
+export const XENVER_commandline2 = 14;
 
 /** Sizes of the fixed character arrays that the commands fill. */
 export const XEN_EXTRAVERSION_LEN = 16;
@@ -32,4 +37,10 @@ export const xen_feature_info = struct('xen_feature_info', 'version.h', 8, {
   submap: [4, 4],
 });
 
+export const xen_platform_parameters = struct('xen_platform_parameters', 'version.h', 8, { virt_start: [0, 8] });
+
+/** Followed by `len` bytes. */
 export const xen_build_id = struct('xen_build_id', 'version.h', 4, { len: [0, 4] });
+
+/** What the commands since 4.20 fill; the bytes follow. */
+export const xen_varbuf = versionedStruct('xen_varbuf', 'version.h', [['4.20', 4, { len: [0, 4] }]]);

@@ -7,7 +7,7 @@ export const HVM_SAVE_CODE_END = 0;
 export const HVM_SAVE_CODE_HEADER = 1;
 export const HVM_SAVE_CODE_CPU = 2;
 
-export const HVM_FILE_MAGIC = 0x5445_3f21;
+export const HVM_FILE_MAGIC = 0x5438_1286;
 
 /** Before each record. */
 export const hvm_save_descriptor = struct('hvm_save_descriptor', 'hvm/save.h', 8, {
