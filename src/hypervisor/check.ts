@@ -59,3 +59,28 @@ export function putU64(view: DataView, offset: number, value: number | bigint): 
 export function getU64(view: DataView, offset: number): number {
   return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 0x1_0000_0000;
 }
+
+/** A list of frame numbers as callers give it. */
+export type FrameList = readonly (number | bigint)[] | BigUint64Array;
+
+/** Checks a list of unsigned 64-bit values. Holes are refused, too. */
+export function checkU64List(values: FrameList, name: string): void {
+  if (values instanceof BigUint64Array) return;
+  if (!Array.isArray(values)) refuse(name, values, 'an array of frame numbers or a BigUint64Array');
+  for (let i = 0; i < values.length; i++) checkU64(values[i] as number | bigint, `${name}[${i}]`);
+}
+
+/** Writes a piece of a checked list as consecutive 64-bit values. */
+export function putU64List(view: DataView, offset: number, values: FrameList, start: number, count: number): void {
+  for (let i = 0; i < count; i++) putU64(view, offset + i * 8, values[start + i] as number | bigint);
+}
+
+/** Checks a signed 32-bit integer. */
+export function checkS32(value: number, name: string): void {
+  if (value !== (value | 0)) refuse(name, value, 'an integer from -2147483648 to 2147483647');
+}
+
+/** Checks that a value is an object other than an array. */
+export function checkObject(value: object, name: string): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(name, value, 'an object');
+}

@@ -1,0 +1,125 @@
+/** Makes the error of a failed call, with a short hint where the number alone does not say what to do. */
+
+import { errnoName } from '../abi/errno.js';
+import { XenError } from '../hypervisor/error.js';
+
+type Hints = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+const NO_DOMAIN = 'no such domain';
+const PRIVILEGED = 'only a privileged domain may: run this in dom0 as root, on a handle that is not restricted';
+const NOT_ITSELF = 'a domain cannot do this to itself';
+const NOT_EXACT =
+  'not all was done: no such domain, its memory limit (xc_domain_setmaxmem) or the host is exhausted, or a frame or the order is not allowed';
+
+/** What an errno means whatever the call; a call's own entry comes first. */
+const COMMON: Readonly<Record<string, string>> = {
+  EPERM: PRIVILEGED,
+  ENOSYS: 'this hypervisor was built without the call',
+};
+
+/** By call, then by errno. */
+const HINTS: Hints = {
+  xc_altp2m_get_domain_state: { ESRCH: NO_DOMAIN },
+  xc_altp2m_set_domain_state: { ESRCH: NO_DOMAIN },
+  xc_altp2m_create_view: {
+    EINVAL: 'every view is in use, or default_access is no access type',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_altp2m_destroy_view: {
+    EBUSY: 'there is no such view, it is view 0, or a vCPU runs in it (xc_altp2m_switch_to_view moves them all)',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_altp2m_switch_to_view: { EINVAL: 'there is no such view, or it is hidden', ESRCH: NO_DOMAIN },
+  xc_altp2m_set_visibility: { EINVAL: 'there is no such view', ESRCH: NO_DOMAIN },
+  xc_altp2m_get_vcpu_p2m_idx: { EINVAL: 'there is no such vCPU', ESRCH: NO_DOMAIN },
+  xc_altp2m_set_vcpu_enable_notify: {
+    EEXIST: 'the vCPU has a #VE page already: xc_altp2m_set_vcpu_disable_notify first',
+    EINVAL: 'there is no such vCPU, or the frame is no ordinary memory of the guest',
+    EAGAIN: 'the frame is paged out or shared',
+    EPERM: 'the frame is device memory, or the caller may not use altp2m on this domain',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_altp2m_set_vcpu_disable_notify: { EINVAL: 'there is no such vCPU', ESRCH: NO_DOMAIN },
+  xc_altp2m_set_mem_access: { EINVAL: 'there is no such view or access type', ESRCH: NO_DOMAIN },
+  xc_altp2m_set_mem_access_multi: { EINVAL: 'there is no such view or access type', ESRCH: NO_DOMAIN },
+  xc_altp2m_get_mem_access: {
+    EINVAL: 'there is no such view',
+    ESRCH:
+      'the view has no entry for the frame yet (views fill as the guest touches memory), or there is no such domain',
+  },
+  xc_altp2m_set_suppress_ve: {
+    EINVAL: 'there is no such view',
+    ESRCH: 'the guest has no ordinary memory at the frame, or there is no such domain',
+  },
+  xc_altp2m_set_suppress_ve_multi: {
+    EINVAL: 'there is no such view, or the range is empty',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_altp2m_get_suppress_ve: {
+    EINVAL: 'there is no such view',
+    ESRCH:
+      'the view has no entry for the frame yet (views fill as the guest touches memory), or there is no such domain',
+  },
+  xc_altp2m_change_gfn: {
+    EINVAL: 'there is no such view',
+    ESRCH: 'the guest has no ordinary memory at one of the frames, or there is no such domain',
+  },
+  xc_domain_create: {
+    EEXIST: 'the domain id is taken',
+    EINVAL: 'Xen does not take this combination of settings; `xl dmesg` of a debug build says which',
+    ENOMEM: 'the host has not enough free memory, or no domain id is free',
+    ENODEV: 'the host cannot do what the settings ask for',
+  },
+  xc_domain_max_vcpus: { EINVAL: 'max is not the number that the domain was created with', ESRCH: NO_DOMAIN },
+  xc_domain_pause: { EINVAL: NOT_ITSELF, EOVERFLOW: 'the domain was paused 255 times', ESRCH: NO_DOMAIN },
+  xc_domain_unpause: { EINVAL: 'the domain is not paused', ESRCH: NO_DOMAIN },
+  xc_domain_shutdown: { ESRCH: NO_DOMAIN },
+  xc_domain_destroy: { EINVAL: NOT_ITSELF, ESRCH: NO_DOMAIN },
+  xc_domain_sethandle: { ESRCH: NO_DOMAIN },
+  xc_domain_getinfo_single: { ESRCH: NO_DOMAIN },
+  xc_domain_setmaxmem: { ESRCH: NO_DOMAIN },
+  xc_domain_set_access_required: { ESRCH: NO_DOMAIN },
+  xc_domain_maximum_gpfn: { ESRCH: NO_DOMAIN },
+  xc_get_paging_mempool_size: { EOPNOTSUPP: 'a PV domain has no paging pool', ESRCH: NO_DOMAIN },
+  xc_set_paging_mempool_size: {
+    EINVAL: 'the size must be a multiple of 4096',
+    EOPNOTSUPP: 'a PV domain has no paging pool',
+    ENOMEM: 'the host has not enough free memory',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_domain_populate_physmap_exact: { EBUSY: NOT_EXACT },
+  xc_domain_increase_reservation_exact: { EBUSY: NOT_EXACT },
+  xc_domain_decrease_reservation_exact: {
+    EBUSY: 'not all was done: no such domain, or a frame has no memory that could be taken',
+  },
+  xc_domain_hvm_getcontext: {
+    EINVAL: 'the domain is no HVM or PVH domain, or it is the caller',
+    ENOSPC: 'a vCPU was brought up between the two calls: ask again',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_domain_hvm_setcontext: {
+    EINVAL: 'the domain is no HVM or PVH domain, or it is the caller, or Xen does not accept a record',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_hvm_param_get: {
+    EINVAL: 'the domain is no HVM or PVH domain, or there is no such parameter',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_hvm_param_set: {
+    EINVAL: 'the domain is no HVM or PVH domain, or it cannot take this value or parameter',
+    EEXIST: 'the parameter has a value already and cannot be changed',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_version: { ENODATA: 'this hypervisor was built without a build id', EPERM: 'only a privileged domain may ask' },
+};
+
+/** The short text for an errno of a call, if there is one. */
+export function staticHint(syscall: string, rc: number): string | undefined {
+  const code = errnoName(rc);
+  return HINTS[syscall]?.[code] ?? COMMON[code];
+}
+
+/** The error of a failed call. */
+export function refusal(syscall: string, rc: number, domid?: number, hint = staticHint(syscall, rc)): XenError {
+  return new XenError(syscall, rc, { domid, hint });
+}
