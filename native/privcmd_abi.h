@@ -1,0 +1,35 @@
+// Linux's privcmd device: request numbers and layouts, as in include/uapi/xen/privcmd.h (x86-64 and arm64 agree).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace xenctrl {
+
+constexpr size_t kPageSize = 4096;  // Xen's, whatever the kernel's
+
+constexpr unsigned long kIoctlHypercall = 0x00305000;
+constexpr unsigned long kIoctlMmapBatchV2 = 0x00205004;
+constexpr unsigned long kIoctlRestrict = 0x00025006;
+
+/// struct privcmd_hypercall, and behind it the result, which is ours: the kernel does not touch it.
+struct Slot {
+  uint64_t op;
+  uint64_t arg[5];
+  int64_t result;
+};
+static_assert(offsetof(Slot, arg) == 8 && offsetof(Slot, result) == 48 && sizeof(Slot) == 56);
+
+/// struct privcmd_mmapbatch_v2. `address` is the start of a fresh mapping of the device, or lies within one.
+struct MmapBatchV2 {
+  uint32_t count;
+  uint16_t domid;
+  uint64_t address;
+  const uint64_t *gfns;
+  int32_t *errors;
+};
+static_assert(offsetof(MmapBatchV2, domid) == 4 && offsetof(MmapBatchV2, address) == 8);
+static_assert(offsetof(MmapBatchV2, gfns) == 16 && offsetof(MmapBatchV2, errors) == 24);
+static_assert(sizeof(MmapBatchV2) == 32);
+
+}  // namespace xenctrl
