@@ -1,0 +1,191 @@
+/** A domain of the software Xen: its memory, its vCPUs and what the toolstack may set. */
+
+import { errno } from '../abi/errno.js';
+import { HVM_NR_PARAMS, HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
+import type { Release } from '../abi/release.js';
+import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
+import { ACCESS_RWX } from './access.js';
+import { Altp2m } from './altp2m.js';
+import type { MachineMemory } from './machine_memory.js';
+import type { MonitorListener } from './monitor.js';
+import type { Cpu } from './options.js';
+import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type PageOrder } from './p2m.js';
+import { Vcpu } from './vcpu.js';
+
+const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
+
+/** What a domain is made with. */
+export interface DomainConfig {
+  readonly domid: number;
+  readonly type: 'hvm' | 'pv';
+  readonly hap: boolean;
+  readonly nestedVirt: boolean;
+  readonly maxVcpus: number;
+  readonly handle: Uint8Array;
+  readonly altp2mMode: number;
+  /** Views that altp2m may have: 10 up to Xen 4.20. */
+  readonly nrAltp2m: number;
+  readonly ssidref: number;
+  readonly emulationFlags: number;
+}
+
+/** What a domain needs of the machine that it runs on. */
+export interface Host {
+  readonly release: Release;
+  readonly cpu: Cpu;
+  readonly memory: MachineMemory;
+  /** Takes a hypercall that a guest's vCPU makes. */
+  guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number;
+}
+
+export class Domain {
+  readonly config: DomainConfig;
+  readonly host: Host;
+  readonly vcpus: readonly Vcpu[];
+  /** The host's p2m: the memory as dom0 and Xen see it. */
+  readonly p2m = new P2m();
+  readonly altp2m: Altp2m;
+  readonly params: Float64Array = new Float64Array(HVM_NR_PARAMS);
+  /** Access of frames that get none of their own. */
+  defaultAccess = ACCESS_RWX;
+  maxPages = 0;
+  totPages = 0;
+  pagingPoolBytes = 0;
+  /** A new domain is paused once, by its creator. */
+  pauseCount = 1;
+  /** Null while it runs; else a `SHUTDOWN_*` reason. */
+  shutdownCode: number | null = null;
+  dying = false;
+  accessRequired = false;
+  monitor: MonitorListener | null = null;
+  monitorSinglestep = false;
+
+  constructor(host: Host, config: DomainConfig) {
+    this.host = host;
+    this.config = config;
+    this.params[HVM_PARAM_ALTP2M] = config.altp2mMode;
+    this.vcpus = Array.from({ length: config.maxVcpus }, (_, id) => new Vcpu(this, id));
+    this.altp2m = new Altp2m(this);
+  }
+
+  get domid(): number {
+    return this.config.domid;
+  }
+
+  get isHvm(): boolean {
+    return this.config.type === 'hvm';
+  }
+
+  /** True when the domain's vCPUs get processor time. */
+  get runs(): boolean {
+    return this.pauseCount === 0 && this.shutdownCode === null && !this.dying;
+  }
+
+  /** Ends the domain's life in its own eyes. The first reason stays. */
+  shutdown(reason: number): void {
+    this.shutdownCode ??= reason;
+  }
+
+  /** Xen's `domain_crash`. */
+  crash(): void {
+    this.shutdown(SHUTDOWN_crash);
+  }
+
+  /** A vCPU halted with interrupts off and will not come back: when none is left, the domain is powered off. */
+  vcpuDown(): void {
+    if (this.vcpus.every((vcpu) => !vcpu.online)) this.shutdown(SHUTDOWN_poweroff);
+  }
+
+  /**
+   * Gives the domain 2^order pages at `gfn`.
+   *
+   * @returns false when the domain or the machine has no more
+   */
+  populate(gfn: number, order: number): boolean {
+    const count = 2 ** order;
+    if (this.totPages + count > this.maxPages) return false;
+    const mfn = this.host.memory.allocate(this.domid, order);
+    if (mfn === null) return false;
+    this.totPages += count;
+    const page = gfn % count === 0 ? (SUPERPAGES.find((size) => size <= order) ?? ORDER_4K) : ORDER_4K;
+    for (let done = 0; done < count; done += 2 ** page) this.mapHost(gfn + done, mfn + done, page);
+    return true;
+  }
+
+  /** Gives the domain 2^order pages that are not mapped anywhere yet. */
+  reserve(order: number): boolean {
+    const count = 2 ** order;
+    if (this.totPages + count > this.maxPages || this.host.memory.allocate(this.domid, order) === null) return false;
+    this.totPages += count;
+    return true;
+  }
+
+  /** Gives the domain `pages` pages at frame 0 and up, in the largest pages that fit. False when memory is short. */
+  populateFromZero(pages: number, largest: PageOrder): boolean {
+    const sizes = SUPERPAGES.filter((size) => size <= largest);
+    for (let gfn = 0; gfn < pages; ) {
+      const order = sizes.find((size) => gfn % 2 ** size === 0 && gfn + 2 ** size <= pages) ?? ORDER_4K;
+      if (!this.populate(gfn, order)) return false;
+      gfn += 2 ** order;
+    }
+    return true;
+  }
+
+  /** Takes one page away. False when there is none at `gfn`. */
+  depopulate(gfn: number): boolean {
+    const entry = this.p2m.lookup(gfn);
+    if (!entry.present) return false;
+    const { mfn } = entry;
+    this.p2m.remove(gfn);
+    this.altp2m.propagateRemoval(gfn);
+    this.host.memory.free(mfn);
+    this.totPages--;
+    return true;
+  }
+
+  /**
+   * What libxc's xc_monitor_enable does, with a listener in the place of the ring: the ring's frame is populated if it is
+   * a hole, and taken out of the guest. The agent then hears of the guest's events.
+   *
+   * @returns 0; -EBUSY: there is an agent already (or was, and has not been disabled); -EOPNOTSUPP: no
+   *   HVM_PARAM_MONITOR_RING_PFN; -ENOMEM: no page for the ring
+   */
+  enableMonitor(listener: MonitorListener): number {
+    if (this.monitor) return -errno.EBUSY;
+    const ring = this.params[HVM_PARAM_MONITOR_RING_PFN] ?? 0;
+    if (ring === 0) return -errno.EOPNOTSUPP;
+    if (!this.p2m.lookup(ring).present && !this.populate(ring, ORDER_4K)) return -errno.ENOMEM;
+    this.depopulate(ring);
+    this.monitor = listener;
+    return 0;
+  }
+
+  /** xc_monitor_disable. @returns 0; -EINVAL: there is no agent */
+  disableMonitor(): number {
+    if (!this.monitor) return -errno.EINVAL;
+    this.monitor = null;
+    this.monitorSinglestep = false;
+    return 0;
+  }
+
+  /** xc_monitor_singlestep. @returns 0; -EOPNOTSUPP: the processor cannot; -EEXIST: it is so already */
+  monitorSinglestepEvents(on: boolean): number {
+    if (!this.host.cpu.mtf) return -errno.EOPNOTSUPP;
+    if (this.monitorSinglestep === on) return -errno.EEXIST;
+    this.monitorSinglestep = on;
+    return 0;
+  }
+
+  mapHost(gfn: number, mfn: number, order: PageOrder): void {
+    this.p2m.set(gfn, mfn, this.defaultAccess, null, order);
+    this.altp2m.propagateChange(gfn, order);
+  }
+
+  /** The page behind a frame of the host's p2m, or null. */
+  page(gfn: number, write: boolean): Uint8Array | null {
+    const entry = this.p2m.lookup(gfn);
+    if (!entry.present) return null;
+    const { memory } = this.host;
+    return write ? memory.page(this.domid, entry.mfn) : memory.peek(entry.mfn);
+  }
+}

@@ -1,0 +1,162 @@
+/** The machine's memory: which frames are free, and what the used ones hold. A frame costs nothing until it is written. */
+
+import { PAGE_SIZE } from '../abi/xen.js';
+
+/** What one frame holds, and the mapping that it lives in, if any. */
+interface Content {
+  owner: number;
+  bytes: Uint8Array;
+  home: Home | null;
+}
+
+/** Memory that several frames share while a foreign mapping shows them side by side. */
+interface Home {
+  readonly buffer: ArrayBuffer;
+  readonly mfns: readonly (number | null)[];
+  /** Mappings that show it. */
+  users: number;
+}
+
+/** Frames shown side by side until {@link PinnedFrames.release}. */
+export interface PinnedFrames {
+  readonly bytes: Uint8Array;
+  release(): void;
+}
+
+const ZEROES: Uint8Array = new Uint8Array(PAGE_SIZE);
+
+export class MachineMemory {
+  readonly totalPages: number;
+  #nextMfn = 0x1000;
+  #used = 0;
+  /** Freed single frames; the last one freed is the first one used again, as with Xen's buddy lists. */
+  #freed: number[] = [];
+  readonly #contents = new Map<number, Content>();
+
+  constructor(totalPages: number) {
+    this.totalPages = totalPages;
+  }
+
+  get freePages(): number {
+    return this.totalPages - this.#used;
+  }
+
+  /** The first of 2^order frames for a domain, aligned to that number; null when memory is short. */
+  allocate(owner: number, order: number): number | null {
+    const count = 2 ** order;
+    if (count > this.freePages) return null;
+    this.#used += count;
+    const again = order === 0 ? this.#freed.pop() : undefined;
+    if (again !== undefined) {
+      const left = this.#contents.get(again);
+      if (left) left.owner = owner;
+      return again;
+    }
+    const mfn = Math.ceil(this.#nextMfn / count) * count;
+    this.#nextMfn = mfn + count;
+    return mfn;
+  }
+
+  /**
+   * Gives back a frame that a live domain gives up. It keeps its contents until somebody writes it: Xen scrubs only what
+   * a dying domain leaves (`opt_scrub_domheap` is off by default).
+   */
+  free(mfn: number): void {
+    this.#used--;
+    this.#freed.push(mfn);
+  }
+
+  /** Takes all `pages` frames of a dying domain back, scrubbed. */
+  releaseDomain(owner: number, pages: number): void {
+    this.#used -= pages;
+    for (const [mfn, content] of this.#contents) if (content.owner === owner) this.#contents.delete(mfn);
+  }
+
+  /** The page for reading; untouched pages share one page of zeroes, which must not be written. */
+  peek(mfn: number): Uint8Array {
+    return this.#contents.get(mfn)?.bytes ?? ZEROES;
+  }
+
+  /** The page for writing. */
+  page(owner: number, mfn: number): Uint8Array {
+    const content = this.#contents.get(mfn);
+    if (content) return content.bytes;
+    const bytes = new Uint8Array(PAGE_SIZE);
+    this.#contents.set(mfn, { owner, bytes, home: null });
+    return bytes;
+  }
+
+  /**
+   * Shows frames side by side; `null` is a page of zeroes that is no frame.
+   *
+   * @throws Error when one of them is shown side by side with others already
+   */
+  pin(owner: number, mfns: readonly (number | null)[]): PinnedFrames {
+    const [only] = mfns;
+    const shared = mfns.length === 1 && only != null ? this.#contents.get(only)?.home : null;
+    if (shared && only != null) {
+      shared.users++;
+      const at = shared.mfns.indexOf(only) * PAGE_SIZE;
+      return { bytes: new Uint8Array(shared.buffer, at, PAGE_SIZE), release: () => this.#unpin(shared) };
+    }
+    const home: Home = { buffer: new ArrayBuffer(mfns.length * PAGE_SIZE), mfns, users: 1 };
+    const seen = new Set<number>();
+    const taken = mfns.find((mfn) => mfn !== null && (this.#contents.get(mfn)?.home || seen.size === seen.add(mfn).size));
+    if (taken !== undefined) {
+      throw new Error('the model cannot show one frame in two mappings of several: map it alone, or close the other');
+    }
+    mfns.forEach((mfn, i) => {
+      if (mfn !== null) this.#moveTo(owner, mfn, new Uint8Array(home.buffer, i * PAGE_SIZE, PAGE_SIZE), home);
+    });
+    return { bytes: new Uint8Array(home.buffer), release: () => this.#unpin(home) };
+  }
+
+  #unpin(home: Home): void {
+    home.users--;
+    if (home.users > 0) return;
+    for (const mfn of home.mfns) {
+      const content = mfn === null ? undefined : this.#contents.get(mfn);
+      if (mfn !== null && content?.home === home) this.#moveTo(content.owner, mfn, new Uint8Array(PAGE_SIZE), null);
+    }
+    // detaches the memory, so that views kept beyond the mapping are empty, as on a real one
+    structuredClone(home.buffer, { transfer: [home.buffer] });
+  }
+
+  #moveTo(owner: number, mfn: number, bytes: Uint8Array, home: Home | null): void {
+    bytes.set(this.peek(mfn));
+    this.#contents.set(mfn, { owner, bytes, home });
+  }
+
+  /** What {@link MachineMemory.restore} needs to make this memory again. */
+  save(): MachineMemoryState {
+    return {
+      nextMfn: this.#nextMfn,
+      used: this.#used,
+      freed: [...this.#freed],
+      contents: [...this.#contents].map(([mfn, { owner, bytes }]) => [
+        mfn,
+        owner,
+        Buffer.from(bytes).toString('base64'),
+      ]),
+    };
+  }
+
+  restore(state: MachineMemoryState): void {
+    this.#nextMfn = state.nextMfn;
+    this.#used = state.used;
+    this.#freed = [...state.freed];
+    this.#contents.clear();
+    for (const [mfn, owner, text] of state.contents) {
+      this.#contents.set(mfn, { owner, bytes: new Uint8Array(Buffer.from(text, 'base64')), home: null });
+    }
+  }
+}
+
+/** A saved {@link MachineMemory}: plain JSON. */
+export interface MachineMemoryState {
+  readonly nextMfn: number;
+  readonly used: number;
+  readonly freed: readonly number[];
+  /** `[mfn, owner, page in base64]` of every frame that was ever written. */
+  readonly contents: readonly (readonly [mfn: number, owner: number, page: string])[];
+}

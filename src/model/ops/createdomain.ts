@@ -1,0 +1,105 @@
+/** domctl createdomain: the checks of `sanitise_domain_config` in `common/domain.c` and `arch/x86/domain.c`. */
+
+import {
+  XEN_DOMCTL_CDF_hap,
+  XEN_DOMCTL_CDF_hvm,
+  XEN_DOMCTL_CDF_nested_virt,
+  xen_domctl,
+  xen_domctl_createdomain,
+} from '../../abi/domctl.js';
+import { errno } from '../../abi/errno.js';
+import { XEN_ALTP2M_limited } from '../../abi/hvm/params.js';
+import { atLeast, releaseIndex } from '../../abi/release.js';
+import { DOMID_FIRST_RESERVED } from '../../abi/xen.js';
+import type { Domain, DomainConfig } from '../domain.js';
+import type { Domctl } from './domctl.js';
+import type { SysctlHost } from './sysctl.js';
+
+const MAX_VCPUS_HVM = 128;
+const MAX_VCPUS_PV = 8192;
+/** Views of a domain up to 4.20, and the most since. */
+const MAX_ALTP2M = 10;
+const MAX_NR_ALTP2M = 512;
+/** How many `XEN_DOMCTL_CDF_*` flags each release knows, from 4.14 on. */
+const KNOWN_FLAGS: readonly number[] = [7, 7, 8, 8, 8, 8, 8, 9, 9];
+
+/** What creation needs of the machine. */
+export interface CreateHost extends SysctlHost {
+  readonly altp2mSupported: boolean;
+  /** A free id after the one given out last, or null. */
+  freeDomid(): number | null;
+  add(config: DomainConfig): Domain;
+  destroy(domain: Domain): void;
+}
+
+export function createDomain(call: Domctl): number {
+  const { host, view, at, u } = call;
+  const layout = xen_domctl_createdomain.for(host.release);
+  const read = (field: string): number => {
+    const place = layout.fields[field];
+    if (!place) return 0;
+    return place[1] === 2 ? view.getUint16(u + place[0], true) : view.getUint32(u + place[0], true);
+  };
+  const wanted = view.getUint16(at + xen_domctl.at.domain, true);
+  const named = wanted > 0 && wanted < DOMID_FIRST_RESERVED;
+  if (named && host.domains.has(wanted)) return -errno.EEXIST;
+  const domid = named ? wanted : host.freeDomid();
+  if (domid === null) return -errno.ENOMEM;
+  const flags = read('flags');
+  const maxVcpus = read('max_vcpus');
+  const altp2m = readAltp2m(host, read);
+  const refused = checkFlags(host, flags, maxVcpus) || checkAltp2m(host, flags, altp2m);
+  if (refused) return refused;
+  const handle = new Uint8Array(16).map((_, i) => view.getUint8(u + (layout.at['handle'] ?? 0) + i));
+  host.add({
+    domid,
+    type: flags & XEN_DOMCTL_CDF_hvm ? 'hvm' : 'pv',
+    hap: (flags & XEN_DOMCTL_CDF_hap) !== 0,
+    nestedVirt: (flags & XEN_DOMCTL_CDF_nested_virt) !== 0,
+    maxVcpus,
+    handle,
+    altp2mMode: altp2m.mode,
+    nrAltp2m: altp2m.nr,
+    ssidref: read('ssidref'),
+    emulationFlags: read('arch.emulation_flags'),
+  });
+  view.setUint16(at + xen_domctl.at.domain, domid, true);
+  return call.reply();
+}
+
+interface Altp2mRequest {
+  readonly mode: number;
+  readonly nr: number;
+  /** Bits that have no meaning. */
+  readonly unknown: boolean;
+}
+
+function readAltp2m(host: CreateHost, read: (field: string) => number): Altp2mRequest {
+  if (atLeast(host.release, '4.21')) {
+    const opts = read('altp2m.opts');
+    return { mode: opts & 3, nr: read('altp2m.nr'), unknown: opts > XEN_ALTP2M_limited };
+  }
+  const opts = read('altp2m_opts');
+  return { mode: opts & 3, nr: MAX_ALTP2M, unknown: opts > XEN_ALTP2M_limited };
+}
+
+function checkFlags(host: CreateHost, flags: number, maxVcpus: number): number {
+  const hvm = (flags & XEN_DOMCTL_CDF_hvm) !== 0;
+  const hap = (flags & XEN_DOMCTL_CDF_hap) !== 0;
+  const nested = (flags & XEN_DOMCTL_CDF_nested_virt) !== 0;
+  const known = 2 ** (KNOWN_FLAGS[releaseIndex(host.release)] ?? 0) - 1;
+  if (flags > known || (hap && !hvm) || maxVcpus < 1) return -errno.EINVAL;
+  if (maxVcpus > (hvm ? MAX_VCPUS_HVM : MAX_VCPUS_PV)) return -errno.EINVAL;
+  if ((hap && !host.cpu.hap) || (nested && !hap)) return -errno.EINVAL;
+  return hvm && !hap && !host.shadow ? -errno.EOPNOTSUPP : 0;
+}
+
+function checkAltp2m(host: CreateHost, flags: number, { mode, nr, unknown }: Altp2mRequest): number {
+  const countGiven = atLeast(host.release, '4.21');
+  if (unknown) return -errno.EINVAL;
+  if (mode === 0) return countGiven && nr !== 0 ? -errno.EINVAL : 0;
+  if (!host.altp2mSupported || !(flags & XEN_DOMCTL_CDF_hap) || flags & XEN_DOMCTL_CDF_nested_virt) {
+    return -errno.EINVAL;
+  }
+  return nr === 0 || nr > MAX_NR_ALTP2M ? -errno.EINVAL : 0;
+}

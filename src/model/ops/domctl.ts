@@ -1,0 +1,133 @@
+/** The domctl hypercall (`common/domctl.c`, `arch/x86/domctl.c`): what the toolstack does to domains. */
+
+import {
+  XEN_DOMCTL_createdomain,
+  XEN_DOMCTL_destroydomain,
+  XEN_DOMCTL_get_paging_mempool_size,
+  XEN_DOMCTL_getdomaininfo,
+  XEN_DOMCTL_gethvmcontext,
+  XEN_DOMCTL_max_mem,
+  XEN_DOMCTL_max_vcpus,
+  XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_set_access_required,
+  XEN_DOMCTL_set_paging_mempool_size,
+  XEN_DOMCTL_sethvmcontext,
+  XEN_DOMCTL_unpausedomain,
+  xen_domctl,
+} from '../../abi/domctl.js';
+import { errno } from '../../abi/errno.js';
+import { atLeast, releaseAbi } from '../../abi/release.js';
+import { getU64, putU64 } from '../../hypervisor/check.js';
+import { type Caller, xsmPriv } from '../caller.js';
+import type { Domain } from '../domain.js';
+import { encodeDomainInfo } from '../domain_info.js';
+import { type CreateHost, createDomain } from './createdomain.js';
+import { getHvmContext, setHvmContext } from './hvm_context.js';
+
+const OP = xen_domctl.at;
+/** A domain can be paused by toolstacks this often at once. */
+const MAX_PAUSES = 255;
+
+/** One operation under way. The structure is in `view`; `u` is the offset of its union. */
+export interface Domctl {
+  readonly host: CreateHost;
+  readonly caller: Caller;
+  readonly view: DataView;
+  readonly at: number;
+  readonly u: number;
+  /** Copies the structure back to the caller. */
+  reply(): number;
+}
+
+export function domctl(host: CreateHost, caller: Caller, address: number): number {
+  const { memory } = caller;
+  if (!memory.copyIn(address, xen_domctl.size)) return -errno.EFAULT;
+  const { view, at } = memory;
+  if (view.getUint32(at + OP.interface_version, true) !== releaseAbi(host.release).domctl) return -errno.EACCES;
+  const call: Domctl = {
+    host,
+    caller,
+    view,
+    at,
+    u: at + OP.u,
+    reply: () => (memory.copyOut(address, xen_domctl.size) ? 0 : -errno.EFAULT),
+  };
+  const cmd = view.getUint32(at + OP.cmd, true);
+  const domid = view.getUint16(at + OP.domain, true);
+  if (cmd === XEN_DOMCTL_createdomain) return xsmPriv(caller) || createDomain(call);
+  if (cmd === XEN_DOMCTL_getdomaininfo) return xsmPriv(caller) || getDomainInfo(call, domid);
+  const domain = host.domains.get(domid);
+  if (!domain) return -errno.ESRCH;
+  return xsmPriv(caller) || onDomain(call, cmd, domain);
+}
+
+function onDomain(call: Domctl, cmd: number, domain: Domain): number {
+  const { host, caller, view, u } = call;
+  const self = domain === caller.domain;
+  switch (cmd) {
+    case XEN_DOMCTL_destroydomain:
+      if (self) return -errno.EINVAL;
+      host.destroy(domain);
+      return 0;
+    case XEN_DOMCTL_pausedomain:
+      if (self) return -errno.EINVAL;
+      if (domain.pauseCount >= MAX_PAUSES) return -errno.EUSERS;
+      domain.pauseCount++;
+      return 0;
+    case XEN_DOMCTL_unpausedomain:
+      if (domain.pauseCount === 0) return -errno.EINVAL;
+      domain.pauseCount--;
+      return 0;
+    case XEN_DOMCTL_max_mem:
+      domain.maxPages = Math.min(Math.floor(getU64(view, u) / 4), 0xffff_ffff);
+      return 0;
+    case XEN_DOMCTL_max_vcpus:
+      return self || view.getUint32(u, true) !== domain.config.maxVcpus ? -errno.EINVAL : 0;
+    case XEN_DOMCTL_set_access_required:
+      return setAccessRequired(domain, self, view.getUint8(u) !== 0);
+    case XEN_DOMCTL_gethvmcontext:
+      return getHvmContext(call, domain);
+    case XEN_DOMCTL_sethvmcontext:
+      return setHvmContext(call, domain);
+    case XEN_DOMCTL_get_paging_mempool_size:
+    case XEN_DOMCTL_set_paging_mempool_size:
+      return pagingPool(call, cmd, domain);
+    default:
+      return -errno.ENOSYS;
+  }
+}
+
+/** Up to 4.17 the answer is about the first domain with this id or a higher one; since 4.18 about this one or none. */
+function getDomainInfo(call: Domctl, domid: number): number {
+  const { host, view, at, u } = call;
+  let domain = host.domains.get(domid);
+  if (!domain && !atLeast(host.release, '4.18')) {
+    const higher = [...host.domains.values()].filter((other) => other.domid > domid);
+    domain = higher.sort((a, b) => a.domid - b.domid)[0];
+  }
+  if (!domain) return -errno.ESRCH;
+  view.setUint16(at + OP.domain, domain.domid, true);
+  encodeDomainInfo(domain).forEach((byte, i) => view.setUint8(u + i, byte));
+  return call.reply();
+}
+
+function setAccessRequired(domain: Domain, self: boolean, required: boolean): number {
+  if (self) return -errno.EPERM;
+  domain.accessRequired = required;
+  if (domain.altp2m.active) domain.altp2m.accessRequired = required;
+  return 0;
+}
+
+function pagingPool(call: Domctl, cmd: number, domain: Domain): number {
+  const { host, view, u } = call;
+  if (!atLeast(host.release, '4.17')) return -errno.ENOSYS;
+  if (!domain.isHvm) return -errno.EOPNOTSUPP;
+  if (cmd === XEN_DOMCTL_get_paging_mempool_size) {
+    putU64(view, u, domain.pagingPoolBytes);
+    return call.reply();
+  }
+  const bytes = getU64(view, u);
+  if (bytes % 4096 !== 0) return -errno.EINVAL;
+  domain.pagingPoolBytes = bytes;
+  return 0;
+}

@@ -1,0 +1,90 @@
+/** domctl gethvmcontext and sethvmcontext: the records that hold an HVM domain's state (`common/hvm/save.c`). */
+
+import { xen_domctl_hvmcontext } from '../../abi/domctl.js';
+import { errno } from '../../abi/errno.js';
+import {
+  HVM_FILE_MAGIC,
+  HVM_SAVE_CODE_CPU,
+  HVM_SAVE_CODE_END,
+  HVM_SAVE_CODE_HEADER,
+  hvm_hw_cpu,
+  hvm_save_descriptor,
+  hvm_save_header,
+} from '../../abi/hvm/save.js';
+import { getU64 } from '../../hypervisor/check.js';
+import type { Domain } from '../domain.js';
+import type { Domctl } from './domctl.js';
+
+const F = xen_domctl_hvmcontext.at;
+const D = hvm_save_descriptor;
+/** No real context is larger; Xen's own bound is the size that it would save. */
+const MAX_CONTEXT = 1 << 20;
+
+export function getHvmContext(call: Domctl, domain: Domain): number {
+  if (!domain.isHvm) return -errno.EINVAL;
+  const { caller, view, u } = call;
+  const context = encode(domain);
+  const buffer = getU64(view, u + F.buffer);
+  const room = view.getUint32(u + F.size, true);
+  view.setUint32(u + F.size, context.length, true);
+  if (buffer !== 0) {
+    if (room < context.length) return -errno.ENOSPC;
+    if (!caller.memory.write(buffer, context)) return -errno.EFAULT;
+  }
+  return call.reply();
+}
+
+export function setHvmContext({ caller, view, u }: Domctl, domain: Domain): number {
+  if (!domain.isHvm) return -errno.EINVAL;
+  const size = view.getUint32(u + F.size, true);
+  if (size > MAX_CONTEXT) return -errno.EINVAL;
+  const context = new Uint8Array(size);
+  if (!caller.memory.read(getU64(view, u + F.buffer), context)) return -errno.EFAULT;
+  return load(domain, context);
+}
+
+/** The header, a CPU record for each vCPU that is up, the end. Devices are not modelled and have no records. */
+function encode(domain: Domain): Uint8Array {
+  const online = domain.vcpus.filter((vcpu) => vcpu.online);
+  const cpus = online.length > 0 ? online : domain.vcpus.slice(0, 1);
+  const bytes = new Uint8Array(D.size + hvm_save_header.size + cpus.length * (D.size + hvm_hw_cpu.size) + D.size);
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  const record = (code: number, instance: number, length: number): number => {
+    view.setUint16(at + D.at.typecode, code, true);
+    view.setUint16(at + D.at.instance, instance, true);
+    view.setUint32(at + D.at.length, length, true);
+    const body = at + D.size;
+    at = body + length;
+    return body;
+  };
+  const header = record(HVM_SAVE_CODE_HEADER, 0, hvm_save_header.size);
+  view.setUint32(header + hvm_save_header.at.magic, HVM_FILE_MAGIC, true);
+  view.setUint32(header + hvm_save_header.at.version, 1, true);
+  for (const vcpu of cpus) bytes.set(vcpu.context, record(HVM_SAVE_CODE_CPU, vcpu.id, hvm_hw_cpu.size));
+  record(HVM_SAVE_CODE_END, 0, 0);
+  return bytes;
+}
+
+function load(domain: Domain, context: Uint8Array): number {
+  const view = new DataView(context.buffer, context.byteOffset, context.byteLength);
+  const header = D.size + hvm_save_header.size;
+  if (context.length < header || view.getUint16(0, true) !== HVM_SAVE_CODE_HEADER) return -errno.EINVAL;
+  if (view.getUint32(D.size, true) !== HVM_FILE_MAGIC) return -errno.EINVAL;
+  for (let at = header; ; ) {
+    if (at + D.size > context.length) return -errno.ENODATA;
+    const code = view.getUint16(at + D.at.typecode, true);
+    const instance = view.getUint16(at + D.at.instance, true);
+    const length = view.getUint32(at + D.at.length, true);
+    if (code === HVM_SAVE_CODE_END) return 0;
+    const body = at + D.size;
+    if (body + length > context.length) return -errno.ENODATA;
+    if (code === HVM_SAVE_CODE_CPU) {
+      const vcpu = domain.vcpus[instance];
+      if (!vcpu || length !== hvm_hw_cpu.size) return -errno.EINVAL;
+      vcpu.context.set(context.subarray(body, body + length));
+      vcpu.online = true;
+    }
+    at = body + length;
+  }
+}

@@ -1,0 +1,76 @@
+/** What a software Xen and its guests can be made like. */
+
+import type { Release } from '../abi/release.js';
+
+/** What the processor can do; it decides what Xen offers. Missing members take the default. */
+export interface CpuOptions {
+  /** Default `'intel'`. AMD has no altp2m at all. */
+  readonly vendor?: 'intel' | 'amd';
+  /** Hardware assisted paging (EPT or NPT). Default true. */
+  readonly hap?: boolean;
+  /** The VMFUNC instruction. Default: true on Intel. */
+  readonly vmfunc?: boolean;
+  /** Virtualisation exceptions (#VE, vector 20). Default: true on Intel. */
+  readonly ve?: boolean;
+  /** Monitor trap flag: single-stepping through Xen. Default: true on Intel. */
+  readonly mtf?: boolean;
+  /** Physical address bits. Default 46. */
+  readonly maxphysaddr?: number;
+}
+
+export interface ModelOptions {
+  /** Release to behave as. Default `'4.17'`. */
+  readonly release?: Release;
+  /** `altp2m=1` on Xen's command line. Default true. */
+  readonly altp2m?: boolean;
+  readonly cpu?: CpuOptions;
+  /** Built with shadow paging, so that HVM guests without HAP can exist. Default false, as distributions build it. */
+  readonly shadow?: boolean;
+  /** The machine's memory in 4 KiB pages. Default 2^30 (4 TiB): it costs nothing until it is touched. */
+  readonly memoryPages?: number;
+  /** Pages in the hypercall arena. Default 64. */
+  readonly arenaPages?: number;
+}
+
+export type Altp2mMode = 'disabled' | 'mixed' | 'external' | 'limited';
+
+export const ALTP2M_MODES: readonly Altp2mMode[] = ['disabled', 'mixed', 'external', 'limited'];
+
+export interface GuestOptions {
+  /** Default `'hvm'`. */
+  readonly type?: 'hvm' | 'pv';
+  /** Hardware assisted paging. Default: true for HVM. */
+  readonly hap?: boolean;
+  /** Default 1. */
+  readonly vcpus?: number;
+  /** 4 KiB pages at frames 0 and up, in the largest pages that fit. Default 0. */
+  readonly memoryPages?: number;
+  /**
+   * Order of the pages that back the memory. Default: `'best'`, 1 GiB and 2 MiB pages where they fit, as the toolstack
+   * makes them; `'4K'` for single frames only.
+   */
+  readonly pages?: 'best' | '4K';
+  /** Default `'disabled'`. From 4.19 on it is an option of the domain's creation, before that HVM_PARAM_ALTP2M. */
+  readonly altp2m?: Altp2mMode;
+  /** Views the domain can have, from 4.21 on. Default 10. */
+  readonly nrAltp2m?: number;
+  readonly nestedVirt?: boolean;
+  /** Default: a random one. */
+  readonly uuid?: string;
+}
+
+/** The processor with its defaults filled in. */
+export type Cpu = Required<CpuOptions>;
+
+export function completeCpu(options: CpuOptions = {}): Cpu {
+  const vendor = options.vendor ?? 'intel';
+  const intel = vendor === 'intel';
+  return {
+    vendor,
+    hap: options.hap ?? true,
+    vmfunc: options.vmfunc ?? intel,
+    ve: options.ve ?? intel,
+    mtf: options.mtf ?? intel,
+    maxphysaddr: options.maxphysaddr ?? 46,
+  };
+}

@@ -1,0 +1,293 @@
+/** The software Xen: a hypervisor behind the port, for callers who are its dom0. */
+
+import { randomUUID } from 'node:crypto';
+import { errno } from '../abi/errno.js';
+import { atLeast, isRelease, type Release } from '../abi/release.js';
+import {
+  __HYPERVISOR_domctl,
+  __HYPERVISOR_hvm_op,
+  __HYPERVISOR_memory_op,
+  __HYPERVISOR_sched_op,
+  __HYPERVISOR_sysctl,
+  __HYPERVISOR_xen_version,
+  DOMID_FIRST_RESERVED,
+  PAGE_SIZE,
+} from '../abi/xen.js';
+import { Arena } from '../hypervisor/arena.js';
+import { checkU16 } from '../hypervisor/check.js';
+import { XenError } from '../hypervisor/error.js';
+import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
+import { type Caller, lookupDomain } from './caller.js';
+import { ArenaMemory, GuestMemory } from './caller_memory.js';
+import { Domain, type DomainConfig } from './domain.js';
+import { mapFrames } from './foreign_mapping.js';
+import { MachineMemory } from './machine_memory.js';
+import type { CreateHost } from './ops/createdomain.js';
+import { domctl } from './ops/domctl.js';
+import { hvmOp } from './ops/hvm_op.js';
+import { memoryOp } from './ops/memory_op.js';
+import { schedOp } from './ops/sched_op.js';
+import { sysctl } from './ops/sysctl.js';
+import { xenVersion } from './ops/xen_version.js';
+import { ALTP2M_MODES, type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
+import { ORDER_1G, ORDER_4K } from './p2m.js';
+import type { Vcpu } from './vcpu.js';
+
+/** Where the arena seems to be in dom0's address space. Any address will do; this one looks like a mapping. */
+const ARENA_BASE = 0x7f00_0000_0000;
+const DEFAULT_PAGES = 2 ** 30;
+const DOM0_PAGES = 0x4_0000;
+
+/** A guest of the software Xen. */
+export interface Guest {
+  readonly domid: number;
+  /** At least one. */
+  readonly vcpus: readonly [Vcpu, ...Vcpu[]];
+  readonly domain: Domain;
+}
+
+/** A failure that {@link ModelXen.injectFault} asks for. */
+export interface Fault {
+  /** Hypercall number; every one when absent. */
+  readonly op?: number;
+  /** Errno to answer instead of doing anything, `errno.ENOMEM` say. */
+  readonly errno: number;
+  /** How many calls fail. Default 1. */
+  readonly times?: number;
+}
+
+export class ModelXen implements Hypervisor, CreateHost {
+  readonly kind = 'model';
+  readonly release: Release;
+  readonly cpu: Cpu;
+  readonly shadow: boolean;
+  readonly commandLine: string;
+  readonly memory: MachineMemory;
+  readonly arena: Arena;
+  readonly domains = new Map<number, Domain>();
+  readonly dom0: Domain;
+  readonly #altp2mBooted: boolean;
+  readonly #dom0Caller: Caller;
+  readonly #faults: { op: number | undefined; errno: number; times: number }[] = [];
+  #lastDomid = 0;
+  #restrictedTo: number | null = null;
+  #closed = false;
+
+  constructor(options: ModelOptions = {}) {
+    const { release = '4.17', altp2m = true } = options;
+    if (!isRelease(release)) throw new RangeError(`release ${String(release)} is not modelled: 4.14 to 4.22 are`);
+    this.release = release;
+    this.cpu = completeCpu(options.cpu);
+    this.shadow = options.shadow ?? false;
+    this.#altp2mBooted = altp2m;
+    this.commandLine = altp2m ? 'console=com1 altp2m=1' : 'console=com1';
+    this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
+    this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
+    this.dom0 = this.#makeDom0();
+    this.#dom0Caller = {
+      domain: this.dom0,
+      privileged: true,
+      memory: new ArenaMemory(this.arena),
+      lookup: (domid) => lookupDomain(this.dom0, this.domains, domid),
+    };
+  }
+
+  /** Whether this machine and its command line offer altp2m. */
+  get altp2mSupported(): boolean {
+    return this.#altp2mBooted && this.cpu.hap && this.cpu.vendor === 'intel';
+  }
+
+  hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, _a4 = 0, _a5 = 0): number {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+    if (this.#restrictedTo !== null) return -errno.EPERM;
+    if (this.#faults.length > 0) {
+      const failed = this.#takeFault(op);
+      if (failed !== null) return failed;
+    }
+    return this.#dispatch(this.#dom0Caller, op, a1, a2, a3);
+  }
+
+  hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): bigint {
+    return BigInt(this.hypercall(op, a1, a2, a3, a4, a5));
+  }
+
+  async hypercallAsync(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): Promise<number> {
+    // the model is this thread's own; a turn of the event loop is what "elsewhere" can mean here
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.hypercall(op, a1, a2, a3, a4, a5);
+  }
+
+  mapForeign(domid: number, gfns: readonly number[], _prot: number): ForeignMapping {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+    if (this.#restrictedTo !== null && domid !== this.#restrictedTo) {
+      throw new XenError('mapForeign', -errno.EPERM, { domid });
+    }
+    const domain = this.domains.get(domid);
+    if (!domain) throw new XenError('mapForeign', -errno.ESRCH, { domid });
+    return mapFrames(domain, gfns);
+  }
+
+  restrict(domid: number): void {
+    checkU16(domid, 'domid');
+    if (this.#restrictedTo !== null && this.#restrictedTo !== domid) {
+      throw new XenError('restrict', -errno.EINVAL, { domid });
+    }
+    this.#restrictedTo = domid;
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /**
+   * Makes a guest as a toolstack would, and starts it. Its vCPUs do what the caller has them do.
+   *
+   * @throws XenError when Xen would refuse such a domain (`EINVAL`, `EOPNOTSUPP`) or has no memory (`ENOMEM`)
+   */
+  createGuest(options: GuestOptions = {}): Guest {
+    const domain = this.addGuest(options);
+    const [first, ...rest] = domain.vcpus;
+    if (!first) throw new RangeError('a guest needs a vCPU');
+    for (const vcpu of domain.vcpus) vcpu.online = true;
+    domain.pauseCount = 0;
+    return { domid: domain.domid, vcpus: [first, ...rest], domain };
+  }
+
+  /** As {@link createGuest}, but the domain is left paused, with its vCPUs down, as createdomain leaves it. */
+  addGuest(options: GuestOptions): Domain {
+    const config = this.#guestConfig(options);
+    const domain = this.add(config);
+    const pages = options.memoryPages ?? 0;
+    domain.maxPages = pages;
+    if (!domain.populateFromZero(pages, options.pages === '4K' ? ORDER_4K : ORDER_1G)) {
+      this.destroy(domain);
+      throw new XenError('createGuest', -errno.ENOMEM, { domid: config.domid });
+    }
+    return domain;
+  }
+
+  /** From now on hypercalls of dom0 fail as asked, until the fault is used up. For tests of error paths. */
+  injectFault(fault: Fault): void {
+    this.#faults.push({ op: fault.op, errno: Math.abs(fault.errno), times: fault.times ?? 1 });
+  }
+
+  /** @internal */
+  freeDomid(): number | null {
+    for (let tried = 0; tried < DOMID_FIRST_RESERVED; tried++) {
+      this.#lastDomid = this.#lastDomid + 1 >= DOMID_FIRST_RESERVED ? 1 : this.#lastDomid + 1;
+      if (!this.domains.has(this.#lastDomid)) return this.#lastDomid;
+    }
+    return null;
+  }
+
+  /** @internal */
+  add(config: DomainConfig): Domain {
+    const domain = new Domain(this, config);
+    this.domains.set(config.domid, domain);
+    return domain;
+  }
+
+  /** @internal */
+  destroy(domain: Domain): void {
+    domain.dying = true;
+    this.domains.delete(domain.domid);
+    this.memory.releaseDomain(domain.domid, domain.totPages);
+  }
+
+  /** @internal */
+  guestHypercall(vcpu: Vcpu, op: number, [a1 = 0, a2 = 0, a3 = 0]: readonly number[]): number {
+    const { domain } = vcpu;
+    const caller: Caller = {
+      domain,
+      privileged: false,
+      memory: new GuestMemory((address, write) => domain.page(Math.floor(address / PAGE_SIZE), write)),
+      lookup: (domid) => lookupDomain(domain, this.domains, domid),
+    };
+    return this.#dispatch(caller, op, a1, a2, a3);
+  }
+
+  #dispatch(caller: Caller, op: number, a1: number, a2: number, _a3: number): number {
+    switch (op) {
+      case __HYPERVISOR_hvm_op:
+        return hvmOp(this, this.#altp2mBooted, caller, a1, a2);
+      case __HYPERVISOR_memory_op:
+        return memoryOp(caller, a1, a2);
+      case __HYPERVISOR_xen_version:
+        return xenVersion(this, this.commandLine, caller, a1, a2);
+      case __HYPERVISOR_sched_op:
+        return schedOp(caller, a1, a2);
+      case __HYPERVISOR_sysctl:
+        return sysctl(this, caller, a1);
+      case __HYPERVISOR_domctl:
+        return domctl(this, caller, a1);
+      default:
+        return -errno.ENOSYS;
+    }
+  }
+
+  #takeFault(op: number): number | null {
+    const index = this.#faults.findIndex((fault) => fault.op === undefined || fault.op === op);
+    const fault = this.#faults[index];
+    if (!fault) return null;
+    fault.times--;
+    if (fault.times <= 0) this.#faults.splice(index, 1);
+    return -fault.errno;
+  }
+
+  #guestConfig(options: GuestOptions): DomainConfig {
+    const { type = 'hvm', vcpus = 1, altp2m = 'disabled', nestedVirt = false } = options;
+    const hap = options.hap ?? type === 'hvm';
+    const mode = ALTP2M_MODES.indexOf(altp2m);
+    if (mode < 0) throw new RangeError(`altp2m must be ${ALTP2M_MODES.join(', ')}, not ${String(altp2m)}`);
+    if (!Number.isInteger(vcpus) || vcpus < 1) throw new RangeError(`vcpus must be at least 1, not ${vcpus}`);
+    const refuse = (code: number): never => {
+      throw new XenError('createGuest', -code);
+    };
+    if (type === 'hvm' && !hap && !this.shadow) refuse(errno.EOPNOTSUPP);
+    if ((hap && (type === 'pv' || !this.cpu.hap)) || (nestedVirt && !hap)) refuse(errno.EINVAL);
+    // up to 4.18 the mode is a parameter, which can be set on any host
+    const atCreation = atLeast(this.release, '4.19');
+    if (mode !== 0 && (!hap || nestedVirt || (atCreation && !this.altp2mSupported))) refuse(errno.EINVAL);
+    const counted = atLeast(this.release, '4.21');
+    const nrAltp2m = counted ? (mode === 0 ? 0 : (options.nrAltp2m ?? 10)) : 10;
+    if (nrAltp2m > 512) refuse(errno.EINVAL);
+    const domid = this.freeDomid() ?? refuse(errno.ENOMEM);
+    const handle = new Uint8Array(Buffer.from((options.uuid ?? randomUUID()).replaceAll('-', ''), 'hex'));
+    return {
+      domid,
+      type,
+      hap,
+      nestedVirt,
+      maxVcpus: vcpus,
+      handle,
+      altp2mMode: mode,
+      nrAltp2m,
+      ssidref: 0,
+      emulationFlags: type === 'hvm' ? 1 : 0,
+    };
+  }
+
+  #makeDom0(): Domain {
+    const dom0 = this.add({
+      domid: 0,
+      type: 'pv',
+      hap: false,
+      nestedVirt: false,
+      maxVcpus: 4,
+      handle: new Uint8Array(16),
+      altp2mMode: 0,
+      nrAltp2m: 10,
+      ssidref: 0,
+      emulationFlags: 0,
+    });
+    dom0.maxPages = DOM0_PAGES;
+    dom0.populateFromZero(DOM0_PAGES, ORDER_1G);
+    for (const vcpu of dom0.vcpus) vcpu.online = true;
+    dom0.pauseCount = 0;
+    return dom0;
+  }
+}
