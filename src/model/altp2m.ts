@@ -6,7 +6,7 @@
 import { errno } from '../abi/errno.js';
 import { atLeast } from '../abi/release.js';
 import type { Domain } from './domain.js';
-import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mEntry, type PageOrder } from './p2m.js';
+import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mEntry, type P2mState, type PageOrder } from './p2m.js';
 
 /** A vCPU's view while altp2m is off. */
 export const INVALID_ALTP2M = 0xffff;
@@ -184,6 +184,29 @@ export class Altp2m {
     for (const view of this.views) if (view?.p2m.lookup(gfn).present) view.p2m.remove(gfn);
   }
 
+  /** What {@link restore} needs to make these views again. */
+  save(): Altp2mState {
+    return {
+      active: this.active,
+      accessRequired: this.accessRequired,
+      views: this.views.map((view) => view && { ...view, p2m: view.p2m.save(), minRemapped: saved(view.minRemapped) }),
+    };
+  }
+
+  restore(state: Altp2mState): void {
+    this.active = state.active;
+    this.accessRequired = state.accessRequired;
+    state.views.forEach((from, index) => {
+      if (!from) {
+        this.views[index] = null;
+        return;
+      }
+      const view = { ...from, p2m: new P2m(), minRemapped: from.minRemapped ?? Number.POSITIVE_INFINITY };
+      view.p2m.restore(from.p2m);
+      this.views[index] = view;
+    });
+  }
+
   /** Xen's `altp2m_get_effective_entry`: the view's entry, else the host's; null when there is no ordinary memory. */
   #effective(view: AltView, gfn: number, prepopulate: boolean): Readonly<P2mEntry> | null {
     const own = view.p2m.lookup(gfn);
@@ -216,6 +239,21 @@ export class Altp2m {
 interface ViewHolder {
   altp2mIndex: number;
   leaveAltp2m(): void;
+}
+
+/** A saved {@link Altp2m}: plain JSON. */
+export interface Altp2mState {
+  readonly active: boolean;
+  readonly accessRequired: boolean;
+  readonly views: readonly (SavedView | null)[];
+}
+
+/** A saved {@link AltView}; `minRemapped` is null where nothing was remapped. */
+type SavedView = Omit<AltView, 'p2m' | 'minRemapped'> & { readonly p2m: P2mState; readonly minRemapped: number | null };
+
+/** JSON has no infinity. */
+function saved(bound: number): number | null {
+  return Number.isFinite(bound) ? bound : null;
 }
 
 function newView(defaultAccess: number): AltView {

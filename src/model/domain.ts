@@ -4,13 +4,14 @@ import { errno } from '../abi/errno.js';
 import { HVM_NR_PARAMS, HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
+import { PAGE_SHIFT } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
-import { Altp2m } from './altp2m.js';
+import { Altp2m, type Altp2mState } from './altp2m.js';
 import type { MachineMemory } from './machine_memory.js';
 import type { MonitorListener } from './monitor.js';
 import type { Cpu } from './options.js';
-import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type PageOrder } from './p2m.js';
-import { Vcpu } from './vcpu.js';
+import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mState, type PageOrder } from './p2m.js';
+import { Vcpu, type VcpuState } from './vcpu.js';
 
 const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
 
@@ -27,6 +28,22 @@ export interface DomainConfig {
   readonly nrAltp2m: number;
   readonly ssidref: number;
   readonly emulationFlags: number;
+}
+
+/** A saved {@link Domain}: plain JSON. */
+export interface DomainState {
+  readonly config: Omit<DomainConfig, 'handle'> & { readonly handle: string };
+  readonly params: readonly number[];
+  readonly defaultAccess: number;
+  readonly maxPages: number;
+  readonly totPages: number;
+  readonly pagingPoolBytes: number;
+  readonly pauseCount: number;
+  readonly shutdownCode: number | null;
+  readonly accessRequired: boolean;
+  readonly p2m: P2mState;
+  readonly altp2m: Altp2mState;
+  readonly vcpus: readonly VcpuState[];
 }
 
 /** What a domain needs of the machine that it runs on. */
@@ -99,11 +116,12 @@ export class Domain {
   /**
    * Gives the domain 2^order pages at `gfn`.
    *
-   * @returns false when the domain or the machine has no more
+   * @returns false when the domain or the machine has no more, or guests have no such address
    */
   populate(gfn: number, order: number): boolean {
     const count = 2 ** order;
-    if (this.totPages + count > this.maxPages) return false;
+    if (this.totPages + count > this.maxPages || gfn + count > 2 ** (this.host.cpu.maxphysaddr - PAGE_SHIFT))
+      return false;
     const mfn = this.host.memory.allocate(this.domid, order);
     if (mfn === null) return false;
     this.totPages += count;
@@ -179,6 +197,40 @@ export class Domain {
   mapHost(gfn: number, mfn: number, order: PageOrder): void {
     this.p2m.set(gfn, mfn, this.defaultAccess, null, order);
     this.altp2m.propagateChange(gfn, order);
+  }
+
+  /** What {@link restore} needs to make this domain again. The agent is no part of it: it is code, not state. */
+  save(): DomainState {
+    return {
+      config: { ...this.config, handle: Buffer.from(this.config.handle).toString('hex') },
+      params: [...this.params],
+      defaultAccess: this.defaultAccess,
+      maxPages: this.maxPages,
+      totPages: this.totPages,
+      pagingPoolBytes: this.pagingPoolBytes,
+      pauseCount: this.pauseCount,
+      shutdownCode: this.shutdownCode,
+      accessRequired: this.accessRequired,
+      p2m: this.p2m.save(),
+      altp2m: this.altp2m.save(),
+      vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+    };
+  }
+
+  restore(state: DomainState): void {
+    this.params.set(state.params);
+    this.defaultAccess = state.defaultAccess;
+    this.maxPages = state.maxPages;
+    this.totPages = state.totPages;
+    this.pagingPoolBytes = state.pagingPoolBytes;
+    this.pauseCount = state.pauseCount;
+    this.shutdownCode = state.shutdownCode;
+    this.accessRequired = state.accessRequired;
+    this.p2m.restore(state.p2m);
+    this.altp2m.restore(state.altp2m);
+    state.vcpus.forEach((from, id) => {
+      this.vcpus[id]?.restore(from);
+    });
   }
 
   /** The page behind a frame of the host's p2m, or null. */

@@ -5,4 +5,4 @@ export type { Release } from '../abi/release.js';
 export type { MonitorListener, VmEvent, VmEventAnswer } from './monitor.js';
 export type { Altp2mMode, CpuOptions, GuestOptions, ModelOptions } from './options.js';
 export { type GuestAccess, type GuestRead, type GuestResult, type Vcpu, VcpuNotRunningError } from './vcpu.js';
-export { type Fault, type Guest, ModelXen } from './xen.js';
+export { type Fault, type Guest, type ModelSnapshot, ModelXen } from './xen.js';

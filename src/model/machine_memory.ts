@@ -101,7 +101,9 @@ export class MachineMemory {
     }
     const home: Home = { buffer: new ArrayBuffer(mfns.length * PAGE_SIZE), mfns, users: 1 };
     const seen = new Set<number>();
-    const taken = mfns.find((mfn) => mfn !== null && (this.#contents.get(mfn)?.home || seen.size === seen.add(mfn).size));
+    const taken = mfns.find(
+      (mfn) => mfn !== null && (this.#contents.get(mfn)?.home || seen.size === seen.add(mfn).size),
+    );
     if (taken !== undefined) {
       throw new Error('the model cannot show one frame in two mappings of several: map it alone, or close the other');
     }

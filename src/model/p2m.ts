@@ -33,6 +33,14 @@ export interface P2mEntry {
   order: number;
 }
 
+/** A saved {@link P2m}: plain JSON, by level from 4 KiB to 1 GiB. */
+export interface P2mState {
+  readonly maxMapped: number;
+  /** `frame, mfn, attributes` of each entry, one after the other. */
+  readonly pages: readonly (readonly number[])[];
+  readonly tables: readonly (readonly number[])[];
+}
+
 export class P2m {
   readonly #pages4K = new FrameMap();
   /** Keyed by frame >> 9 and >> 18. */
@@ -94,20 +102,30 @@ export class P2m {
     this.maxMapped = -1;
   }
 
-  /** Calls `visit` for every mapped page, in no order; split superpages come whole, before what was put in them. */
-  forEachPage(visit: (gfn: number, mfn: number, access: number, suppressVe: boolean, order: PageOrder) => void): void {
-    const levels = [
-      [this.#pages1G, ORDER_1G],
-      [this.#pages2M, ORDER_2M],
-      [this.#pages4K, ORDER_4K],
-    ] as const;
-    for (const [pages, order] of levels) {
-      pages.forEach((frame, mfn, attributes) => {
-        if (attributes & PRESENT) {
-          visit(frame * 2 ** order, mfn, attributes & 0xf, (attributes & SUPPRESS_VE) !== 0, order);
-        }
-      });
-    }
+  /** What {@link restore} needs to make this table again, holes and empty tables included. */
+  save(): P2mState {
+    const entries = (pages: FrameMap): number[] => {
+      const flat: number[] = [];
+      pages.forEach((frame, mfn, attributes) => flat.push(frame, mfn, attributes));
+      return flat;
+    };
+    return {
+      maxMapped: this.maxMapped,
+      pages: [entries(this.#pages4K), entries(this.#pages2M), entries(this.#pages1G)],
+      tables: [[...this.#tables4K], [...this.#tables2M], [...this.#tables1G]],
+    };
+  }
+
+  restore(state: P2mState): void {
+    this.clear();
+    this.maxMapped = state.maxMapped;
+    [this.#pages4K, this.#pages2M, this.#pages1G].forEach((pages, level) => {
+      const flat = state.pages[level] ?? [];
+      for (let i = 0; i < flat.length; i += 3) pages.set(flat[i] ?? 0, flat[i + 1] ?? 0, flat[i + 2] ?? 0);
+    });
+    [this.#tables4K, this.#tables2M, this.#tables1G].forEach((tables, level) => {
+      for (const table of state.tables[level] ?? []) tables.add(table);
+    });
   }
 
   #put(gfn: number, mfn: number, attributes: number, order: PageOrder): void {

@@ -43,6 +43,18 @@ export class VcpuNotRunningError extends Error {
   override readonly name = 'VcpuNotRunningError';
 }
 
+/** A saved {@link Vcpu}: plain JSON. */
+export interface VcpuState {
+  /** `struct hvm_hw_cpu` in base64. */
+  readonly context: string;
+  readonly online: boolean;
+  readonly altp2mIndex: number;
+  readonly vePage: number | null;
+  readonly vmfuncEnabled: boolean;
+  readonly singleStep: boolean;
+  readonly fastSinglestepTo: number | null;
+}
+
 export class Vcpu {
   readonly domain: Domain;
   readonly id: number;
@@ -150,6 +162,29 @@ export class Vcpu {
     if (this.vePage === null) return;
     this.vePage = null;
     this.vmfuncEnabled = false;
+  }
+
+  /** What {@link restore} needs to make this vCPU again. */
+  save(): VcpuState {
+    return {
+      context: Buffer.from(this.context).toString('base64'),
+      online: this.online,
+      altp2mIndex: this.altp2mIndex,
+      vePage: this.vePage,
+      vmfuncEnabled: this.vmfuncEnabled,
+      singleStep: this.#singleStep,
+      fastSinglestepTo: this.#fastSinglestepTo,
+    };
+  }
+
+  restore(state: VcpuState): void {
+    this.context.set(Buffer.from(state.context, 'base64'));
+    this.online = state.online;
+    this.altp2mIndex = state.altp2mIndex;
+    this.vePage = state.vePage;
+    this.vmfuncEnabled = state.vmfuncEnabled;
+    this.#singleStep = state.singleStep;
+    this.#fastSinglestepTo = state.fastSinglestepTo;
   }
 
   /** Reports an event to the agent. @internal */

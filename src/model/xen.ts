@@ -19,9 +19,9 @@ import { XenError } from '../hypervisor/error.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
 import { type Caller, lookupDomain } from './caller.js';
 import { ArenaMemory, GuestMemory } from './caller_memory.js';
-import { Domain, type DomainConfig } from './domain.js';
+import { Domain, type DomainConfig, type DomainState } from './domain.js';
 import { mapFrames } from './foreign_mapping.js';
-import { MachineMemory } from './machine_memory.js';
+import { MachineMemory, type MachineMemoryState } from './machine_memory.js';
 import type { CreateHost } from './ops/createdomain.js';
 import { domctl } from './ops/domctl.js';
 import { hvmOp } from './ops/hvm_op.js';
@@ -44,6 +44,15 @@ export interface Guest {
   /** At least one. */
   readonly vcpus: readonly [Vcpu, ...Vcpu[]];
   readonly domain: Domain;
+}
+
+/** A saved {@link ModelXen}: plain JSON. */
+export interface ModelSnapshot {
+  readonly format: 'xenctrl-model-snapshot/1';
+  readonly options: ModelOptions;
+  readonly lastDomid: number;
+  readonly memory: MachineMemoryState;
+  readonly domains: readonly DomainState[];
 }
 
 /** A failure that {@link ModelXen.injectFault} asks for. */
@@ -150,11 +159,9 @@ export class ModelXen implements Hypervisor, CreateHost {
    */
   createGuest(options: GuestOptions = {}): Guest {
     const domain = this.addGuest(options);
-    const [first, ...rest] = domain.vcpus;
-    if (!first) throw new RangeError('a guest needs a vCPU');
     for (const vcpu of domain.vcpus) vcpu.online = true;
     domain.pauseCount = 0;
-    return { domid: domain.domid, vcpus: [first, ...rest], domain };
+    return asGuest(domain);
   }
 
   /** As {@link createGuest}, but the domain is left paused, with its vCPUs down, as createdomain leaves it. */
@@ -173,6 +180,49 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** From now on hypercalls of dom0 fail as asked, until the fault is used up. For tests of error paths. */
   injectFault(fault: Fault): void {
     this.#faults.push({ op: fault.op, errno: Math.abs(fault.errno), times: fault.times ?? 1 });
+  }
+
+  /** The whole machine as plain JSON; {@link ModelXen.restore} makes it again. Agents and mappings are no part of it. */
+  save(): ModelSnapshot {
+    return {
+      format: 'xenctrl-model-snapshot/1',
+      options: {
+        release: this.release,
+        altp2m: this.#altp2mBooted,
+        cpu: this.cpu,
+        shadow: this.shadow,
+        memoryPages: this.memory.totalPages,
+        arenaPages: this.arena.bytes.length / PAGE_SIZE,
+      },
+      lastDomid: this.#lastDomid,
+      memory: this.memory.save(),
+      domains: [...this.domains.values()].map((domain) => domain.save()),
+    };
+  }
+
+  /**
+   * Makes a machine from a snapshot.
+   *
+   * @throws TypeError when it is none
+   */
+  static restore(snapshot: ModelSnapshot): ModelXen {
+    if (snapshot?.format !== 'xenctrl-model-snapshot/1') throw new TypeError('this is no snapshot of a software Xen');
+    const xen = new ModelXen(snapshot.options);
+    for (const state of snapshot.domains) {
+      const { handle, ...config } = state.config;
+      const isDom0 = config.domid === xen.dom0.domid;
+      const domain = isDom0 ? xen.dom0 : xen.add({ ...config, handle: new Uint8Array(Buffer.from(handle, 'hex')) });
+      domain.restore(state);
+    }
+    xen.memory.restore(snapshot.memory);
+    xen.#lastDomid = snapshot.lastDomid;
+    return xen;
+  }
+
+  /** The guest with this id, as {@link createGuest} gave it, or null. */
+  guest(domid: number): Guest | null {
+    const domain = domid === this.dom0.domid ? undefined : this.domains.get(domid);
+    return domain ? asGuest(domain) : null;
   }
 
   /** @internal */
@@ -290,4 +340,10 @@ export class ModelXen implements Hypervisor, CreateHost {
     dom0.pauseCount = 0;
     return dom0;
   }
+}
+
+function asGuest(domain: Domain): Guest {
+  const [first, ...rest] = domain.vcpus;
+  if (!first) throw new RangeError(`domain ${domain.domid} has no vCPU`);
+  return { domid: domain.domid, vcpus: [first, ...rest], domain };
 }

@@ -242,7 +242,7 @@ function setSuppressVeMulti(call: Call): number {
   return reply(call);
 }
 
-/** Frames of a range one by one; beyond the domain's last page there is nothing but the same error. */
+/** Frames of a range one by one; a hole of the host's p2m is one failure, however large it is. */
 function setSuppressVeRange(
   domain: Domain,
   index: number,
@@ -252,13 +252,13 @@ function setSuppressVeRange(
 ): { error: number; errorGfn: number } {
   let error = 0;
   let errorGfn = 0;
-  const view = domain.altp2m.view(index);
-  const highest = Math.max(domain.p2m.maxMapped, view?.p2m.maxMapped ?? -1);
-  for (let gfn = first; gfn <= Math.min(last, highest); gfn++) {
+  for (let gfn = first; gfn <= last; ) {
     const rc = domain.altp2m.setSuppressVe(index, gfn, suppress);
     if (rc && !error) [error, errorGfn] = [rc, gfn];
+    const host = domain.p2m.lookup(gfn);
+    const skipped = host.present ? 1 : 2 ** host.order;
+    gfn += skipped - (gfn % skipped);
   }
-  if (!error && last > highest) [error, errorGfn] = [-errno.ESRCH, Math.max(first, highest + 1)];
   return { error, errorGfn };
 }
 

@@ -107,7 +107,7 @@ function getDomainInfo(call: Domctl, domid: number): number {
   }
   if (!domain) return -errno.ESRCH;
   view.setUint16(at + OP.domain, domain.domid, true);
-  encodeDomainInfo(domain).forEach((byte, i) => view.setUint8(u + i, byte));
+  new Uint8Array(view.buffer, view.byteOffset).set(encodeDomainInfo(domain), u);
   return call.reply();
 }
 
