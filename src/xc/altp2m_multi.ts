@@ -2,19 +2,15 @@
 
 import {
   xen_hvm_altp2m_set_mem_access_multi as accessMulti,
-  HVMOP_ALTP2M_INTERFACE_VERSION,
-  HVMOP_altp2m,
   HVMOP_altp2m_set_mem_access_multi,
   HVMOP_altp2m_set_suppress_ve_multi,
   xen_hvm_altp2m_op as operation,
   xen_hvm_altp2m_suppress_ve_multi as veMulti,
 } from '../abi/hvm/hvm_op.js';
 import { encodeAccess, type XenmemAccess } from '../abi/memory.js';
-import { __HYPERVISOR_hvm_op } from '../abi/xen.js';
 import { type ArenaBuffer, OPERAND_OFFSET } from '../hypervisor/arena.js';
 import {
   checkBoolean,
-  checkDomid,
   checkU8,
   checkU16,
   checkU64,
@@ -25,14 +21,16 @@ import {
   putU64List,
 } from '../hypervisor/check.js';
 import { begin, issue } from './altp2m.js';
-import { altp2mError } from './altp2m_hint.js';
 import type { XcInterface } from './interface.js';
-import { type AsyncOptions, checkAsyncOptions, stopIfAborted } from './progress.js';
 
 const U = OPERAND_OFFSET + operation.at.u;
 
-/** Entries sent in one hypercall: 9 bytes each, so that a piece always fits in the smallest arena. */
-const PIECE = 4096;
+/**
+ * Entries sent in one hypercall: 9 bytes each, so that a piece always fits in the smallest arena.
+ *
+ * @internal
+ */
+export const PIECE = 4096;
 
 /** One access type a frame; a `Uint8Array` is taken as raw `xenmem_access_t`. */
 export type AccessList = readonly XenmemAccess[] | Uint8Array;
@@ -66,55 +64,11 @@ export function xc_altp2m_set_mem_access_multi(
 }
 
 /**
- * {@link xc_altp2m_set_mem_access_multi} off the main thread, piece by piece. Progress counts frames.
+ * Checks the lists, and gives the access types as Xen numbers them.
  *
- * @throws CallAbortedError the signal stopped it; the first `done` frames have their access, the others do not
+ * @internal
  */
-export async function xc_altp2m_set_mem_access_multi_async(
-  xch: XcInterface,
-  domid: number,
-  view_id: number,
-  access: AccessList,
-  gfns: FrameList,
-  options: AsyncOptions = {},
-): Promise<void> {
-  const call = 'xc_altp2m_set_mem_access_multi';
-  checkDomid(domid);
-  checkAsyncOptions(options);
-  const codes = checkLists(xch, view_id, access, gfns);
-  const total = gfns.length;
-  for (let start = 0; start === 0 || start < total; start += PIECE) {
-    stopIfAborted(options, call, start, total);
-    const count = Math.min(PIECE, total - start);
-    const rc = await setPiece(xch, domid, view_id, codes, gfns, start, count);
-    if (rc < 0) throw altp2mError(xch, call, rc, domid);
-    options.onProgress?.(start + count, total);
-  }
-}
-
-async function setPiece(
-  xch: XcInterface,
-  domid: number,
-  view_id: number,
-  codes: Uint8Array,
-  gfns: FrameList,
-  start: number,
-  count: number,
-): Promise<number> {
-  const { hypervisor } = xch;
-  const { arena } = hypervisor;
-  using lists = arena.alloc(count * 9);
-  using operand = arena.alloc(operation.size);
-  encodeLists(arena.view, lists, codes, gfns, start, count);
-  arena.view.setUint32(operand.offset + operation.at.version, HVMOP_ALTP2M_INTERFACE_VERSION, true);
-  arena.view.setUint32(operand.offset + operation.at.cmd, HVMOP_altp2m_set_mem_access_multi, true);
-  arena.view.setUint16(operand.offset + operation.at.domain, domid, true);
-  encodeMulti(arena.view, operand.offset + operation.at.u, view_id, lists, count);
-  return await hypervisor.hypercallAsync(__HYPERVISOR_hvm_op, HVMOP_altp2m, operand.address);
-}
-
-/** Checks the lists, and gives the access types as Xen numbers them. */
-function checkLists(xch: XcInterface, view_id: number, access: AccessList, gfns: FrameList): Uint8Array {
+export function checkLists(xch: XcInterface, view_id: number, access: AccessList, gfns: FrameList): Uint8Array {
   checkU16(view_id, 'view_id');
   if (!(access instanceof Uint8Array) && !Array.isArray(access)) {
     throw new TypeError('access must be an array of access types or a Uint8Array');
@@ -132,8 +86,12 @@ function accessCode(xch: XcInterface, access: XenmemAccess, index: number): numb
   return code;
 }
 
-/** The frames of a piece, and behind them their access types. */
-function encodeLists(
+/**
+ * Writes the frames of a piece, and behind them their access types.
+ *
+ * @internal
+ */
+export function encodeLists(
   view: DataView,
   lists: ArenaBuffer,
   codes: Uint8Array,
@@ -145,7 +103,12 @@ function encodeLists(
   lists.bytes.set(codes.subarray(start, start + count), count * 8);
 }
 
-function encodeMulti(view: DataView, at: number, view_id: number, lists: ArenaBuffer, count: number): void {
+/**
+ * Writes the operation's union, at `at`.
+ *
+ * @internal
+ */
+export function encodeMulti(view: DataView, at: number, view_id: number, lists: ArenaBuffer, count: number): void {
   view.setUint16(at + accessMulti.at.view, view_id, true);
   view.setUint32(at + accessMulti.at.nr, count, true);
   putU64(view, at + accessMulti.at.pfn_list, lists.address);

@@ -80,7 +80,7 @@ export function domctl(xch: XcInterface): number {
 }
 
 /** As {@link domctl}; throws what Xen refuses. */
-export function issueDomctl(xch: XcInterface, syscall: string, domid: number): void {
+export function issueDomctl(xch: XcInterface, syscall: string, domid: number | undefined): void {
   const rc = domctl(xch);
   if (rc < 0) throw privilegedError(xch, 'domctl', syscall, rc, domid);
 }
@@ -110,8 +110,14 @@ export function issueSysctl(xch: XcInterface, syscall: string): void {
   if (rc < 0) throw privilegedError(xch, 'sysctl', syscall, rc);
 }
 
+/** Refuses a closed handle, for calls that do something else first. */
+export function requireOpen(xch: XcInterface): Hypervisor {
+  return xch.hypervisor;
+}
+
 /** Refuses a call that the running release does not have. */
 export function needRelease(xch: XcInterface, syscall: string, since: Release, domid?: number): void {
+  requireOpen(xch);
   if (xch.privilegedRefusal === null && atLeast(xch.abi.release, since)) return;
   const { major, minor } = xch.xenVersion;
   throw refusal(syscall, -errno.EOPNOTSUPP, domid, `the call exists since Xen ${since}; this is ${major}.${minor}`);
@@ -136,7 +142,7 @@ function encodeSysctl(hypervisor: Hypervisor, version: number, cmd: number): Dat
 
 /** The number to send, or the refusal. */
 function agree(xch: XcInterface, family: Family, syscall: string, effect: Effect, domid?: number): number {
-  const { hypervisor } = xch; // a closed handle is refused before anything else
+  const hypervisor = requireOpen(xch);
   if (xch.privilegedRefusal !== null) throw refusal(syscall, -errno.EOPNOTSUPP, domid, xch.privilegedRefusal);
   let known = agreements.get(xch);
   if (!known) {
