@@ -47,9 +47,14 @@ export class Altp2m {
     if (this.#domain.config.nestedVirt) return -errno.EINVAL;
     if (on === this.active) return 0;
     if (on) {
-      this.views[0] = newView(this.#domain.defaultAccess);
+      const first = newView(this.#domain.defaultAccess);
+      this.views[0] = first;
       this.active = true;
-      for (const vcpu of this.#domain.vcpus) this.#move(vcpu, 0);
+      for (const vcpu of this.#domain.vcpus) {
+        this.#move(vcpu, 0);
+        // a vCPU that runs fetches its next instruction through the view at once
+        if (this.#domain.runs && vcpu.online) this.propagateFromHost(first, vcpu.instructionFrame);
+      }
     } else {
       for (const vcpu of this.#domain.vcpus) vcpu.leaveAltp2m();
       this.views.fill(null);
@@ -238,6 +243,8 @@ export class Altp2m {
 /** What altp2m needs of a vCPU. */
 interface ViewHolder {
   altp2mIndex: number;
+  readonly online: boolean;
+  readonly instructionFrame: number;
   leaveAltp2m(): void;
 }
 

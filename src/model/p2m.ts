@@ -105,9 +105,12 @@ export class P2m {
   /** What {@link restore} needs to make this table again, holes and empty tables included. */
   save(): P2mState {
     const entries = (pages: FrameMap): number[] => {
-      const flat: number[] = [];
-      pages.forEach((frame, mfn, attributes) => flat.push(frame, mfn, attributes));
-      return flat;
+      const found: (readonly [frame: number, mfn: number, attributes: number])[] = [];
+      pages.forEach((...entry) => {
+        found.push(entry);
+      });
+      // by frame, so that equal tables are saved equally
+      return found.sort(([a], [b]) => a - b).flat();
     };
     return {
       maxMapped: this.maxMapped,

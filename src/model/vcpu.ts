@@ -2,7 +2,7 @@
 
 import { errno } from '../abi/errno.js';
 import { hvm_hw_cpu } from '../abi/hvm/save.js';
-import { PAGE_SIZE } from '../abi/xen.js';
+import { PAGE_SHIFT, PAGE_SIZE } from '../abi/xen.js';
 import { EXECUTE, READ, WRITE } from './access.js';
 import { INVALID_ALTP2M } from './altp2m.js';
 import type { Domain } from './domain.js';
@@ -154,6 +154,12 @@ export class Vcpu {
     this.#mustRun();
     this.online = false;
     this.domain.vcpuDown();
+  }
+
+  /** Frame of the next instruction. */
+  get instructionFrame(): number {
+    const context = new DataView(this.context.buffer);
+    return Number(context.getBigUint64(hvm_hw_cpu.at.rip, true) >> BigInt(PAGE_SHIFT));
   }
 
   /** altp2m goes off: the #VE page is given back, and with it, if there is one, VMFUNC is disabled. */

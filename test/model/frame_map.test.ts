@@ -25,7 +25,9 @@ test('a FrameMap holds what a Map would, whatever is set and deleted', () => {
         }
       }
       const held = new Map<number, readonly [number, number]>();
-      map.forEach((key, mfn, attributes) => held.set(key, [mfn, attributes]));
+      map.forEach((key, mfn, attributes) => {
+        held.set(key, [mfn, attributes]);
+      });
       assert.deepEqual([...held].sort(), [...reference].sort());
       assert.equal(map.size, reference.size);
       for (const [key, value] of reference) {

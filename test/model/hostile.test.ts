@@ -39,7 +39,9 @@ for (const release of RELEASES) {
           const xen = machine(release);
           const { arena } = xen;
           const list = arena.alloc(4096);
-          words.forEach((value, i) => arena.view.setUint32(arena.operandAddress - arena.base + i * 4, value, true));
+          for (const [i, value] of words.entries()) {
+            arena.view.setUint32(arena.operandAddress - arena.base + i * 4, value, true);
+          }
           if (versioned) {
             // past the interface version, with a pointer that is one
             const version = op === 36 ? numbers.domctl : op === 35 ? numbers.sysctl : (words[1] ?? 0) % 20;

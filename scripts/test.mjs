@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+/**
+ * `npm test`: builds, then runs the tests that need nothing but this checkout, and says what it did not run.
+ * `npm test -- NAME...` runs the test files whose path contains one of the names.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+process.chdir(root);
+
+/** Runs a command to its end; its failure is ours. */
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function testFiles(folder) {
+  return readdirSync(folder, { recursive: true })
+    .map((file) => join(folder, String(file)))
+    .filter((file) => file.endsWith('.test.js'))
+    .sort();
+}
+
+const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
+if (!existsSync(tsc)) {
+  console.error('npm test needs the development dependencies: run npm install first');
+  process.exit(1);
+}
+run(process.execPath, [tsc, '-p', 'tsconfig.json']);
+run(process.execPath, [tsc, '-p', 'test/tsconfig.json']);
+
+const names = process.argv.slice(2);
+/** Targets other than the model need a real Xen: `npm run test:lab` boots one. */
+const needLab = join('build', 'test', 'lab-only');
+const files = testFiles(join('build', 'test')).filter((file) => !file.startsWith(needLab));
+const chosen = names.length === 0 ? files : files.filter((file) => names.some((name) => file.includes(name)));
+if (chosen.length === 0) {
+  console.error(`no test file matches ${names.join(' ')}`);
+  process.exit(1);
+}
+run(process.execPath, ['--test', ...chosen]);
+console.log('Not run: the same conformance tests on real Xen. They need emulators: npm run test:lab (docs/lab.md)');
