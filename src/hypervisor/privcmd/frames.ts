@@ -1,0 +1,63 @@
+/** What mapping frames of another domain has in common, whoever makes the system calls. */
+
+import { errno } from '../../abi/errno.js';
+import { checkCount } from '../check.js';
+import { XenError } from '../error.js';
+import { type ForeignMapping, PROT_READ, PROT_WRITE } from '../port.js';
+
+/** Pages of one mapping: 1 GiB. */
+const MAX_PAGES = 1 << 18;
+
+export function checkProt(prot: number): void {
+  if (prot !== PROT_READ && prot !== PROT_WRITE && prot !== (PROT_READ | PROT_WRITE)) {
+    throw new RangeError(`prot must be PROT_READ, PROT_WRITE or both, not ${String(prot)}`);
+  }
+}
+
+/** Checks frame numbers and writes them as 64-bit words. */
+export function encodeFrames(gfns: readonly number[]): BigUint64Array {
+  const { length } = gfns;
+  if (length < 1 || length > MAX_PAGES) throw new RangeError(`gfns must be 1 to ${MAX_PAGES} frames, not ${length}`);
+  const words = new Uint32Array(length * 2);
+  for (let i = 0; i < length; i++) {
+    const gfn = gfns[i] as number;
+    checkCount(gfn, `gfns[${i}]`);
+    words[i * 2] = gfn;
+    words[i * 2 + 1] = gfn / 0x1_0000_0000;
+  }
+  return new BigUint64Array(words.buffer);
+}
+
+/** Mapped frames. Open as long as their memory is not detached, whether close() or the hypervisor's end did that. */
+export class FrameMapping implements ForeignMapping {
+  readonly errors: Int32Array;
+  readonly #bytes: Uint8Array;
+  readonly #unmap: () => void;
+
+  /** @param unmap detaches the memory under `bytes`, then unmaps it */
+  constructor(bytes: Uint8Array, errors: Int32Array, unmap: () => void) {
+    this.#bytes = bytes;
+    this.errors = errors;
+    this.#unmap = unmap;
+  }
+
+  get bytes(): Uint8Array {
+    if (this.#bytes.length === 0) throw new TypeError('this mapping is closed');
+    return this.#bytes;
+  }
+
+  close(): void {
+    this.#unmap();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Closes the mapping again and throws when there is no such domain: then no page could be mapped. */
+export function throwIfNone(mapping: ForeignMapping, domid: number): void {
+  if (!mapping.errors.every((error) => error === -errno.ESRCH)) return;
+  mapping.close();
+  throw new XenError('mapForeign', -errno.ESRCH, { domid });
+}
