@@ -19,8 +19,14 @@ const COMMON: Readonly<Record<string, string>> = {
 
 /** By call, then by errno. */
 const HINTS: Hints = {
-  xc_altp2m_get_domain_state: { ESRCH: NO_DOMAIN },
-  xc_altp2m_set_domain_state: { ESRCH: NO_DOMAIN },
+  xc_altp2m_get_domain_state: {
+    EINVAL: 'the domain has no altp2m mode: put altp2m="external" in its xl.cfg',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_altp2m_set_domain_state: {
+    EINVAL: 'the domain has no altp2m mode (put altp2m="external" in its xl.cfg), or it has nested virtualisation',
+    ESRCH: NO_DOMAIN,
+  },
   xc_altp2m_create_view: {
     EINVAL: 'every view is in use, or default_access is no access type',
     ESRCH: NO_DOMAIN,
