@@ -1,5 +1,7 @@
 /** The front door: everything a user imports from `xenctrl`. Re-exports only. */
 
+import './adapters.js';
+
 export {
   XEN_DOMCTL_CDF_hap,
   XEN_DOMCTL_CDF_hvm,
@@ -133,3 +135,9 @@ export {
   xc_xenver_pagesize,
   xc_xenver_platform_parameters,
 } from './xc/version.js';
+export { ACCESS_NAMES, type Access, type AccessName } from './xen/access.js';
+export type { Altp2m, Altp2mModeName, CreateViewOptions } from './xen/altp2m.js';
+export type { CreateDomainOptions } from './xen/create.js';
+export type { Domain, ShutdownReason } from './xen/domain.js';
+export type { DestroyViewOptions, View } from './xen/view.js';
+export { Xen, type XenInfo, type XenOptions, type XenVersion } from './xen/xen.js';
