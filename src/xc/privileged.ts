@@ -14,7 +14,7 @@ import { OPERAND_OFFSET } from '../hypervisor/arena.js';
 import { checkDomid } from '../hypervisor/check.js';
 import type { XenError } from '../hypervisor/error.js';
 import type { Hypervisor } from '../hypervisor/port.js';
-import type { XcInterface } from './interface.js';
+import { XcInterface } from './interface.js';
 import { refusal, staticHint } from './refusal.js';
 
 /**
@@ -110,8 +110,9 @@ export function issueSysctl(xch: XcInterface, syscall: string): void {
   if (rc < 0) throw privilegedError(xch, 'sysctl', syscall, rc);
 }
 
-/** Refuses a closed handle, for calls that do something else first. */
+/** Refuses what is no handle, or a closed one. */
 export function requireOpen(xch: XcInterface): Hypervisor {
+  if (!(xch instanceof XcInterface)) throw new TypeError('xch must be a handle that xc_interface_open gave');
   return xch.hypervisor;
 }
 

@@ -329,7 +329,8 @@ test('xc_domain_create takes settings whose value an older release has anyway', 
 
 test('the reservation calls send their lists in pieces of 4,096 extents', () => {
   const frames = Array.from({ length: 5000 }, (_, i) => i + 0x1_0000_0000);
-  const seen: { cmd: number; nr: number; order: number; flags: number; domid: number; first: bigint; last: bigint }[] = [];
+  const seen: { cmd: number; nr: number; order: number; flags: number; domid: number; first: bigint; last: bigint }[] =
+    [];
   const { xen, xch } = opened('4.17', (call) => {
     const view = call.view(call.args[1] as number, 32);
     const nr = Number(view.getBigUint64(8, true));
@@ -382,7 +383,14 @@ test('the exact reservation calls throw EBUSY and say how much was done', () => 
   for (const [syscall, run] of calls) {
     let calls = 0;
     const { xch } = opened('4.17', () => (calls++ === 0 ? 4096 : 1));
-    assert.throws(() => run(xch), { name: 'XenError', code: 'EBUSY', errno: -16, syscall, domid: 7, hint: /^4097 of 4100/ });
+    assert.throws(() => run(xch), {
+      name: 'XenError',
+      code: 'EBUSY',
+      errno: -16,
+      syscall,
+      domid: 7,
+      hint: /^4097 of 4100/,
+    });
   }
 });
 

@@ -1,0 +1,307 @@
+/**
+ * Bad input for every public call: a TypeError or a RangeError, and the hypervisor has seen nothing. Every `xc_` function
+ * that the front door exports needs a row here.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import * as xc from '#dist/index.js';
+import { FakeXen, fakeMapping } from './fake.js';
+
+type Bad = fc.Arbitrary<unknown>;
+
+/** One argument: a value that is accepted, and values that must not be. */
+interface Argument {
+  readonly good: unknown;
+  readonly bad: Bad;
+}
+
+const never = Symbol('no access type');
+const noNumbers = fc.constantFrom<unknown>('1', '', null, {}, [], [1], () => 1, true, false, never, new Date(5));
+const notWhole = fc.oneof(
+  fc.constantFrom<unknown>(Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0.5),
+  fc.double({ noNaN: true, noInteger: true }),
+  fc.integer({ max: -1 }),
+);
+const above = (most: number): Bad =>
+  fc.oneof(
+    fc.integer({ min: most + 1, max: Math.max(most + 1, 2 ** 53 - 1) }),
+    fc.double({ min: most + 1, noNaN: true }),
+  );
+
+const missing = fc.constant(undefined);
+
+const unsigned = (most: number, good: number): Argument => ({
+  good,
+  bad: fc.oneof(missing, noNumbers, notWhole, above(most), fc.bigInt()),
+});
+const u8 = unsigned(0xff, 3);
+const u16 = unsigned(0xffff, 7);
+const u32 = unsigned(0xffff_ffff, 2);
+const domid = u16;
+const badU64 = fc.oneof(
+  noNumbers,
+  notWhole,
+  fc.constantFrom<unknown>(2 ** 53, 2 ** 60, 1e300),
+  fc.bigInt({ max: -1n }),
+  fc.bigInt({ min: 2n ** 64n, max: 2n ** 80n }),
+);
+const u64: Argument = { good: 5, bad: fc.oneof(missing, badU64) };
+const flag: Argument = {
+  good: true,
+  bad: fc.oneof(missing, fc.constantFrom<unknown>(0, 1, 'true', null, {}, 1n, Number.NaN), fc.integer()),
+};
+const badAccess = fc.oneof(
+  fc.constantFrom<unknown>(undefined, null, 'rwx', {}, never, true, 7n),
+  notWhole,
+  above(0xffff),
+);
+const access: Argument = { good: xc.XENMEM_access.rx, bad: badAccess };
+/** A list with one bad entry among good ones. */
+const spoiled = (good: unknown, bad: Bad): Bad =>
+  fc
+    .tuple(fc.nat(5), bad, fc.nat(5))
+    .map(([before, entry, after]) => [...Array(before).fill(good), entry, ...Array(after).fill(good)]);
+const noLists = fc.constantFrom<unknown>(null, undefined, 5, 'ab', {}, 5n, Uint8Array.of(1), Float64Array.of(1));
+const holes = fc.constantFrom<unknown>(new Array(3), [1, , 3]);
+const frames: Argument = { good: [1, 2n, 3], bad: fc.oneof(noLists, holes, spoiled(1, fc.oneof(missing, badU64))) };
+const accessList: Argument = {
+  good: [0, 7, xc.XENMEM_access.default],
+  bad: fc.oneof(
+    fc.constantFrom<unknown>(null, undefined, 5, 'abc', {}, [7], [7, 7, 7, 7], new Uint8Array(2), new Array(3)),
+    fc.tuple(fc.constant(7), badAccess, fc.constant(7)),
+  ),
+};
+const prot: Argument = {
+  good: 3,
+  bad: fc.oneof(missing, noNumbers, notWhole, fc.constantFrom<unknown>(0, 4, 5, 7, 1n), above(3)),
+};
+const uuid: Argument = {
+  good: '00112233-4455-6677-8899-aabbccddeeff',
+  bad: fc.oneof(
+    fc.string(),
+    fc.constantFrom<unknown>(undefined, null, 5, {}, '00112233445566778899aabbccddeeff', new Uint8Array(16)),
+  ),
+};
+const stream: Argument = {
+  good: new Uint8Array(8),
+  bad: fc.constantFrom<unknown>(undefined, null, 'ab', [1, 2], {}, new ArrayBuffer(8), new Uint16Array(4), 5),
+};
+const size: Argument = {
+  good: 4096,
+  bad: fc.oneof(missing, noNumbers, notWhole, fc.constant(0), above(2 ** 36), fc.bigInt()),
+};
+const version: Argument = { good: xc.XENVER_pagesize, bad: fc.oneof(u32.bad, above(14)) };
+
+const good = { flags: 3, max_vcpus: 1 };
+const setting = (name: string, bad: Bad): Bad => bad.map((value) => ({ ...good, [name]: value }));
+const given = (argument: Argument): Bad => argument.bad.filter((value) => value !== undefined && value !== null);
+const s32bad = fc.oneof(
+  noNumbers.filter((value) => value !== null),
+  fc.double({ noNaN: true, noInteger: true }),
+  above(0x7fff_ffff),
+  fc.integer({ max: -0x7fff_ffff }).map((value) => value - 2),
+);
+const config: Argument = {
+  good,
+  bad: fc.oneof(
+    fc.constantFrom<unknown>(undefined, null, 5, 'hvm', [], {}, { flags: 3 }, { max_vcpus: 1 }),
+    ...['flags', 'max_vcpus'].map((name) => setting(name, u32.bad)),
+    ...['ssidref', 'iommu_opts', 'max_evtchn_port', 'grant_opts', 'vmtrace_size', 'cpupool_id'].map((name) =>
+      setting(name, given(u32)),
+    ),
+    ...['max_grant_frames', 'max_maptrack_frames'].map((name) => setting(name, s32bad)),
+    setting('handle', given(uuid)),
+    setting('arch', fc.constantFrom<unknown>(5, 'x', [], null)),
+    setting(
+      'arch',
+      given(u32).map((emulation_flags) => ({ emulation_flags })),
+    ),
+    setting(
+      'arch',
+      given(u32).map((misc_flags) => ({ misc_flags })),
+    ),
+    setting('altp2m', fc.constantFrom<unknown>(5, 'external', [], null, {})),
+    setting(
+      'altp2m',
+      given(u16).map((opts) => ({ opts })),
+    ),
+    setting(
+      'altp2m',
+      given(u16).map((nr) => ({ opts: 2, nr })),
+    ),
+  ),
+};
+const options: Argument = {
+  good: {},
+  bad: fc.constantFrom<unknown>(null, 5, 'x', [], { signal: {} }, { signal: 5 }, { onProgress: 5 }, { onProgress: {} }),
+};
+const optional = (argument: Argument): Argument => ({
+  good: argument.good,
+  bad: argument.bad.filter((value) => value !== undefined),
+});
+
+const WITHOUT_ARGUMENTS: readonly Argument[] = [];
+
+/** The arguments of each call, after the handle. */
+const CALLS: Readonly<Record<string, readonly Argument[]>> = {
+  diagnoseAltp2m: [optional(domid)],
+  xc_altp2m_change_gfn: [domid, u16, u64, u64],
+  xc_altp2m_create_view: [domid, access],
+  xc_altp2m_destroy_view: [domid, u16],
+  xc_altp2m_get_domain_state: [domid],
+  xc_altp2m_get_mem_access: [domid, u16, u64],
+  xc_altp2m_get_suppress_ve: [domid, u16, u64],
+  xc_altp2m_get_vcpu_p2m_idx: [domid, u32],
+  xc_altp2m_set_domain_state: [domid, flag],
+  xc_altp2m_set_mem_access: [domid, u16, u64, access],
+  xc_altp2m_set_mem_access_multi: [domid, u16, accessList, frames],
+  xc_altp2m_set_mem_access_multi_async: [domid, u16, accessList, frames, optional(options)],
+  xc_altp2m_set_suppress_ve: [domid, u16, u64, flag],
+  xc_altp2m_set_suppress_ve_multi: [domid, u16, u64, u64, flag],
+  xc_altp2m_set_supress_ve_multi: [domid, u16, u64, u64, flag],
+  xc_altp2m_set_vcpu_disable_notify: [domid, u32],
+  xc_altp2m_set_vcpu_enable_notify: [domid, u32, u64],
+  xc_altp2m_set_visibility: [domid, u16, flag],
+  xc_altp2m_switch_to_view: [domid, u16],
+  xc_domain_create: [domid, config],
+  xc_domain_decrease_reservation: [domid, u8, frames],
+  xc_domain_decrease_reservation_exact: [domid, u8, frames],
+  xc_domain_destroy: [domid],
+  xc_domain_destroy_async: [domid, optional(options)],
+  xc_domain_getinfo_single: [domid],
+  xc_domain_getinfolist: [u16, u32],
+  xc_domain_hvm_getcontext: [domid],
+  xc_domain_hvm_setcontext: [domid, stream],
+  xc_domain_increase_reservation: [domid, u32, u8, u32],
+  xc_domain_increase_reservation_exact: [domid, u32, u8, u32],
+  xc_domain_max_vcpus: [domid, u32],
+  xc_domain_maximum_gpfn: [domid],
+  xc_domain_pause: [domid],
+  xc_domain_populate_physmap: [domid, u8, u32, frames],
+  xc_domain_populate_physmap_exact: [domid, u8, u32, frames],
+  xc_domain_populate_physmap_exact_async: [domid, u8, u32, frames, optional(options)],
+  xc_domain_set_access_required: [domid, flag],
+  xc_domain_sethandle: [domid, uuid],
+  xc_domain_setmaxmem: [domid, u64],
+  xc_domain_shutdown: [domid, u32],
+  xc_domain_unpause: [domid],
+  xc_get_paging_mempool_size: [domid],
+  xc_hvm_param_get: [domid, u32],
+  xc_hvm_param_set: [domid, u32, u64],
+  xc_map_foreign_bulk: [
+    domid,
+    prot,
+    { ...frames, bad: fc.oneof(frames.bad, fc.constantFrom([], [2 ** 53], [2n ** 60n])) },
+  ],
+  xc_map_foreign_pages: [domid, prot, { ...frames, bad: fc.oneof(frames.bad, fc.constant([])) }],
+  xc_map_foreign_range: [
+    domid,
+    size,
+    prot,
+    { ...u64, bad: fc.oneof(u64.bad, fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n })) },
+  ],
+  xc_physinfo: WITHOUT_ARGUMENTS,
+  xc_set_paging_mempool_size: [domid, u64],
+  xc_version: [version],
+  xc_xenver_buildid: WITHOUT_ARGUMENTS,
+  xc_xenver_capabilities: WITHOUT_ARGUMENTS,
+  xc_xenver_changeset: WITHOUT_ARGUMENTS,
+  xc_xenver_commandline: WITHOUT_ARGUMENTS,
+  xc_xenver_compile_info: WITHOUT_ARGUMENTS,
+  xc_xenver_extraversion: WITHOUT_ARGUMENTS,
+  xc_xenver_get_features: [optional(u32)],
+  xc_xenver_guest_handle: WITHOUT_ARGUMENTS,
+  xc_xenver_pagesize: WITHOUT_ARGUMENTS,
+  xc_xenver_platform_parameters: WITHOUT_ARGUMENTS,
+};
+
+type Callable = (...args: unknown[]) => unknown;
+
+function fresh(): { xen: FakeXen; xch: xc.XcInterface; seen: () => number } {
+  const xen = new FakeXen({ version: '4.22' });
+  xen.mapping = (_, gfns) => fakeMapping(gfns.length);
+  const xch = xc.xc_interface_open({ hypervisor: xen });
+  let made = 0;
+  const { hypercall } = xen;
+  xen.hypercall = (...args) => {
+    made++;
+    return hypercall.apply(xen, args);
+  };
+  return { xen, xch, seen: () => made + xen.calls.length + xen.mapped.length };
+}
+
+function isRefusal(error: unknown): boolean {
+  return (error instanceof TypeError || error instanceof RangeError) && error.message.length > 0;
+}
+
+/** Runs a call to its end; gives what it threw, or undefined. */
+async function thrownBy(call: Callable, args: readonly unknown[]): Promise<unknown> {
+  try {
+    await call(...args);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+const exported = Object.entries(xc).filter(
+  (entry): entry is [string, Callable] =>
+    typeof entry[1] === 'function' && (entry[0].startsWith('xc_') || entry[0] === 'diagnoseAltp2m'),
+);
+const calls = exported.filter(([name]) => !name.startsWith('xc_interface_'));
+
+test('every exported call has its arguments described here', () => {
+  assert.deepEqual(
+    calls.map(([name]) => name).filter((name) => CALLS[name] === undefined),
+    [],
+  );
+});
+
+for (const [name, call] of calls) {
+  const description = CALLS[name];
+  if (!description) continue;
+
+  test(`${name} accepts good arguments`, async () => {
+    const { xch, seen, xen } = fresh();
+    xen.answer = ({ op, args }) => (op === 12 && args[0] !== 14 ? 3 : 0);
+    const error = await thrownBy(call, [xch, ...description.map((one) => one.good)]);
+    const expected = error === undefined || (error instanceof xc.XenError && error.errno < 0);
+    assert.ok(expected, `${error}`);
+    assert.ok(seen() > 0, 'the hypervisor was asked');
+  });
+
+  test(`${name} refuses bad arguments before anything is sent`, async () => {
+    for (const [index, argument] of description.entries()) {
+      await fc.assert(
+        fc.asyncProperty(argument.bad, async (bad) => {
+          const { xch, seen } = fresh();
+          const args: unknown[] = description.map((one) => one.good);
+          args[index] = bad;
+          const error = await thrownBy(call, [xch, ...args]);
+          assert.ok(isRefusal(error), `argument ${index + 1}: ${String(error)}`);
+          assert.equal(seen(), 0, 'the hypervisor saw a call');
+        }),
+        { numRuns: 60 },
+      );
+    }
+  });
+
+  test(`${name} refuses what is no open handle`, async () => {
+    const args = description.map((one) => one.good);
+    const { xch, seen } = fresh();
+    xc.xc_interface_close(xch);
+    for (const handle of [xch, undefined, null, {}, 5, 'xch']) {
+      const error = await thrownBy(call, [handle, ...args]);
+      assert.ok(error instanceof TypeError, `${String(handle)}: ${String(error)}`);
+    }
+    assert.equal(seen(), 0);
+  });
+}
+
+test('xc_interface_open refuses bad options', () => {
+  const hypervisor = new FakeXen();
+  assert.throws(() => xc.xc_interface_open({ hypervisor, backend: 'model' }), TypeError);
+  assert.throws(() => xc.xc_interface_open({ backend: 'hyper-v' as 'model' }), TypeError);
+});
