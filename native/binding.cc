@@ -1,5 +1,9 @@
 // The addon's surface; src/hypervisor/privcmd/addon.ts declares it for TypeScript. Nothing here throws: wrong arguments
 // give -EINVAL, a closed handle -EBADF. The messages are TypeScript's business.
+//
+// A worker may be terminated in the middle of anything. From then on whatever may run JavaScript (making functions,
+// setting properties, promises, buffers) fails, and node-addon-api would make that failure fatal. Those calls are made
+// through Node-API itself, and what cannot be finished is dropped: nobody is left to see it.
 
 #include <napi.h>
 
@@ -28,6 +32,10 @@ bool ReadIndex(const Napi::Value &value, uint64_t limit, uint64_t *index) {
 constexpr uint64_t kMaxSafeInteger = (uint64_t{1} << 53) - 1;
 
 Napi::Value Result(const Napi::CallbackInfo &info, double result) { return Napi::Number::New(info.Env(), result); }
+
+void SetProperty(const Napi::Object &object, const char *name, napi_value value) {
+  napi_set_named_property(object.Env(), object, name, value);
+}
 
 Handle *HandleOf(const Napi::CallbackInfo &info) { return static_cast<Handle *>(info.Data()); }
 
@@ -62,7 +70,7 @@ Napi::Value HypercallAsync(const Napi::CallbackInfo &info) {
   if (!ReadIndex(info[0], kMaxSafeInteger, &offset)) return Result(info, -EINVAL);
   const int rc = device->ReadSlot(offset, &slot);
   if (rc < 0) return Result(info, rc);
-  return QueueHypercall(info.Env(), device, slot);
+  return {info.Env(), QueueHypercall(info.Env(), device, slot)};
 }
 
 /// The elements of a typed array of exactly this type; null when it is none.
@@ -96,9 +104,9 @@ Napi::Value MapForeign(const Napi::CallbackInfo &info) {
   napi_status status = napi_ok;
   auto buffer = ExternalBuffer::Create(info.Env(), std::move(memory), &array_buffer, &status);
   if (!buffer) return Result(info, status == napi_no_external_buffers_allowed ? -ENOTSUP : -ENOMEM);
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("id", static_cast<double>(handle->AddMapping(std::move(buffer))));
-  result.Set("buffer", array_buffer);
+  const Napi::Object result = Napi::Object::New(info.Env());
+  SetProperty(result, "id", Result(info, static_cast<double>(handle->AddMapping(std::move(buffer)))));
+  SetProperty(result, "buffer", array_buffer);
   return result;
 }
 
@@ -124,32 +132,36 @@ Napi::Value Close(const Napi::CallbackInfo &info) {
   return Result(info, 0);
 }
 
-/// Makes a function of the handle a property of `target`.
-void AddFunction(Napi::Object target, const char *name, Napi::Function function, Handle *handle) {
+/// What Node-API calls for a function written with node-addon-api.
+template <Napi::Value (*function)(const Napi::CallbackInfo &)>
+napi_value Call(napi_env env, napi_callback_info raw) {
+  const Napi::CallbackInfo info(env, raw);
+  return function(info);
+}
+
+/// Adds a function of the handle to its object. The function keeps the handle alive.
+void AddFunction(const Napi::Object &object, const char *name, napi_callback callback, Handle *handle) {
+  const napi_env env = object.Env();
+  napi_value function = nullptr;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, handle, &function) != napi_ok) return;
+  const auto release = [](napi_env ending, void *data, void *) { static_cast<Handle *>(data)->Release(ending); };
+  if (napi_add_finalizer(env, function, handle, release, nullptr, nullptr) != napi_ok) return;
   handle->Retain();
-  function.AddFinalizer([](Napi::Env env, Handle *released) { released->Release(env); }, handle);
-  target.Set(name, function);
+  SetProperty(object, name, function);
 }
 
-template <Napi::Value (*callback)(const Napi::CallbackInfo &)>
-void AddColdFunction(Napi::Object target, const char *name, Handle *handle) {
-  AddFunction(target, name, Napi::Function::New<callback>(target.Env(), name, handle), handle);
-}
-
-Napi::Value HandleObject(Napi::Env env, Handle *handle, uintptr_t address, napi_value arena) {
-  Napi::Object object = Napi::Object::New(env);
-  napi_value hypercall = nullptr;
-  NAPI_THROW_IF_FAILED(env, napi_create_function(env, "hypercall", NAPI_AUTO_LENGTH, Hypercall, handle, &hypercall),
-                       env.Undefined());
-  AddFunction(object, "hypercall", Napi::Function(env, hypercall), handle);
-  AddColdFunction<HypercallBatch>(object, "hypercallBatch", handle);
-  AddColdFunction<HypercallAsync>(object, "hypercallAsync", handle);
-  AddColdFunction<MapForeign>(object, "mapForeign", handle);
-  AddColdFunction<Unmap>(object, "unmap", handle);
-  AddColdFunction<Restrict>(object, "restrict", handle);
-  AddColdFunction<Close>(object, "close", handle);
-  object.Set("arena", arena);
-  object.Set("address", static_cast<double>(address));  // user addresses have 47 bits, 56 at the very most
+Napi::Object HandleObject(Napi::Env env, Handle *handle, uintptr_t address, napi_value arena) {
+  const Napi::Object object = Napi::Object::New(env);
+  AddFunction(object, "hypercall", Hypercall, handle);
+  AddFunction(object, "hypercallBatch", Call<HypercallBatch>, handle);
+  AddFunction(object, "hypercallAsync", Call<HypercallAsync>, handle);
+  AddFunction(object, "mapForeign", Call<MapForeign>, handle);
+  AddFunction(object, "unmap", Call<Unmap>, handle);
+  AddFunction(object, "restrict", Call<Restrict>, handle);
+  AddFunction(object, "close", Call<Close>, handle);
+  SetProperty(object, "arena", arena);
+  // user addresses have 47 bits, 56 at the very most: a double holds them
+  SetProperty(object, "address", Napi::Number::New(env, static_cast<double>(address)));
   return object;
 }
 
@@ -172,7 +184,6 @@ Napi::Value Open(const Napi::CallbackInfo &info) {
   napi_value array_buffer = nullptr;
   napi_status status = napi_ok;
   const uintptr_t address = device->arena()->address();
-  if (address > kMaxSafeInteger) return Result(info, -ENOMEM);
   auto arena = ExternalBuffer::Create(env, device->arena(), &array_buffer, &status);
   if (!arena) return Result(info, status == napi_no_external_buffers_allowed ? -ENOTSUP : -ENOMEM);
   auto *const handle = new Handle(env.GetInstanceData<Environment>(), std::move(device));
@@ -180,20 +191,21 @@ Napi::Value Open(const Napi::CallbackInfo &info) {
   return HandleObject(env, handle, address, array_buffer);
 }
 
+}  // namespace
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto *const environment = new Environment;
   env.SetInstanceData(environment);
   const napi_env raw = env;
   env.AddCleanupHook([raw, environment] { environment->End(raw); });
-  exports.Set("abi", kAbi);
-  exports.Set("open", Napi::Function::New<Open>(env, "open"));
+  napi_value open = nullptr;
+  if (napi_create_function(env, "open", NAPI_AUTO_LENGTH, Call<Open>, nullptr, &open) == napi_ok) {
+    SetProperty(exports, "open", open);
+  }
+  SetProperty(exports, "abi", Napi::Number::New(env, kAbi));
   return exports;
 }
 
-}  // namespace
-
-// The macro wants a plain name.
-Napi::Object InitAddon(Napi::Env env, Napi::Object exports) { return Init(env, exports); }
-NODE_API_MODULE(xenctrl, InitAddon)
+NODE_API_MODULE(xenctrl, Init)
 
 }  // namespace xenctrl

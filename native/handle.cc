@@ -54,7 +54,10 @@ void Environment::End(napi_env env) {
 }
 
 Environment::~Environment() {
-  for (Handle *handle : handles_) handle->environment_ = nullptr;
+  for (Handle *handle : handles_) {
+    handle->environment_ = nullptr;
+    if (handle->functions_ == 0) delete handle;  // the environment ended before any could be made
+  }
 }
 
 }  // namespace xenctrl

@@ -1,0 +1,373 @@
+/** The privcmd adapter on the stub kernel. */
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { BackendUnavailableError, XenError } from '#dist/hypervisor/error.js';
+import { openHypervisor, registerAdapter } from '#dist/hypervisor/open.js';
+import { PROT_EXEC, PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
+import { PrivcmdHypervisor } from '#dist/hypervisor/privcmd/hypervisor.js';
+import { privcmdAdapter } from '#dist/hypervisor/privcmd/index.js';
+import { xc_altp2m_set_visibility, xc_interface_open } from '#dist/index.js';
+import { inUse, logged, stubbed } from '../native/harness.js';
+
+/** Calls of the stub's own. */
+const ECHO = 1000;
+const SLEEP_AND_SWAP = 1001;
+const PAGE = 4096;
+const RW = PROT_READ | PROT_WRITE;
+
+/** The first 64-bit word of each page, in hex: domain and frame. */
+function pageWords(bytes: Uint8Array): string[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return Array.from({ length: bytes.length / PAGE }, (_, i) => view.getBigUint64(i * PAGE, true).toString(16));
+}
+
+function xenError(code: string, more: object = {}) {
+  return (error: unknown): boolean => {
+    assert.ok(error instanceof XenError, String(error));
+    assert.deepEqual({ ...error, code: error.code }, { ...error, ...more, code });
+    return true;
+  };
+}
+
+stubbed(import.meta.url, {
+  'hypercall puts op and five 64-bit arguments into the slot': {
+    env: { STUB_LOG: '' },
+    run() {
+      using xen = new PrivcmdHypervisor();
+      xen.hypercall(99, 1, 0xffff_ffff, 0x1_0000_0000, Number.MAX_SAFE_INTEGER, 0x7fff_1234_5678);
+      xen.hypercall(98);
+      assert.deepEqual(logged(), ['63 1 ffffffff 100000000 1fffffffffffff 7fff12345678', '62 0 0 0 0 0']);
+    },
+  },
+
+  'hypercall gives results of all sizes, and -errno': {
+    run() {
+      using xen = new PrivcmdHypervisor();
+      for (const value of [0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x1_2345_6789, Number.MAX_SAFE_INTEGER]) {
+        assert.equal(xen.hypercall(ECHO, value), value);
+        assert.equal(xen.hypercall64(ECHO, value), BigInt(value));
+      }
+      assert.equal(xen.hypercall(99), -38);
+      assert.equal(xen.hypercall64(99), -38n);
+      assert.equal(xen.hypercall(17, 0), 0x40011);
+    },
+  },
+
+  'xc_altp2m_set_visibility sends these 80 bytes exactly': {
+    env: { STUB_LOG: '' },
+    run() {
+      using xen = new PrivcmdHypervisor();
+      using xch = xc_interface_open({ hypervisor: xen });
+      xc_altp2m_set_visibility(xch, 0x102, 3, true);
+      const address = (xen.arena.base + 64).toString(16);
+      const operation = '01000000100000000201000000000000'.padEnd(32, '0') + '03000100'.padEnd(128, '0');
+      assert.equal(logged().at(-1), `22 19 ${address} 0 0 0 ${operation}`);
+    },
+  },
+
+  'xc_altp2m_set_visibility throws what Xen answers': {
+    env: { STUB_ALTP2M_ERRNO: '22' },
+    run() {
+      using xch = xc_interface_open({ hypervisor: new PrivcmdHypervisor() });
+      assert.throws(() => xc_altp2m_set_visibility(xch, 1, 9, false), xenError('EINVAL', { errno: -22, domid: 1 }));
+    },
+  },
+
+  'hypercallAsync gives the result, and synchronous calls go on meanwhile': {
+    async run() {
+      using xen = new PrivcmdHypervisor();
+      using word = xen.arena.alloc(4);
+      xen.arena.view.setUint32(word.offset, 7, true);
+      let done = false;
+      const sleeping = xen.hypercallAsync(SLEEP_AND_SWAP, 100, word.address, 8).finally(() => {
+        done = true;
+      });
+      const others = [1, 2, 3].map((value) => xen.hypercallAsync(ECHO, value));
+      assert.equal(xen.hypercall(ECHO, 5), 5);
+      assert.equal(done, false);
+      assert.deepEqual(await Promise.all([sleeping, ...others]), [7, 1, 2, 3]);
+      assert.equal(xen.arena.view.getUint32(word.offset, true), 8);
+      assert.equal(await xen.hypercallAsync(99), -38);
+    },
+  },
+
+  'close with a call in flight: the call ends on memory that is still there, then all is freed': {
+    async run() {
+      const xen = new PrivcmdHypervisor();
+      const word = xen.arena.alloc(4);
+      xen.arena.view.setUint32(word.offset, 7, true);
+      const sleeping = xen.hypercallAsync(SLEEP_AND_SWAP, 100, word.address, 8);
+      const { view } = xen.arena;
+      xen.close();
+      assert.throws(() => view.getUint32(word.offset), TypeError);
+      assert.deepEqual(inUse(), { privcmd: 1, guest: 0, arena: 1 });
+      assert.equal(await sleeping, 7);
+      assert.deepEqual(inUse(), { privcmd: 0, guest: 0, arena: 0 });
+    },
+  },
+
+  'any use after close is a TypeError, closing again is not': {
+    async run() {
+      const xen = new PrivcmdHypervisor();
+      const { arena } = xen;
+      xen.close();
+      assert.throws(() => xen.hypercall(17, 0), new TypeError('this hypervisor is closed'));
+      assert.throws(() => xen.hypercall64(17, 0), TypeError);
+      await assert.rejects(xen.hypercallAsync(17, 0), TypeError);
+      assert.throws(() => xen.mapForeign(1, [0], RW), TypeError);
+      assert.throws(() => xen.restrict(1), TypeError);
+      assert.throws(() => xen.arena, TypeError);
+      assert.throws(() => arena.view.getUint8(0), TypeError);
+      assert.equal(arena.bytes.length, 0);
+      xen.close();
+    },
+  },
+
+  'mapForeign shows the frames in the order asked for, writable': {
+    run() {
+      using xen = new PrivcmdHypervisor();
+      using mapping = xen.mapForeign(2, [7, 3, 5], RW);
+      assert.deepEqual(pageWords(mapping.bytes), ['200000007', '200000003', '200000005']);
+      assert.deepEqual([...mapping.errors], [0, 0, 0]);
+      mapping.bytes[PAGE + 100] = 0xab;
+      using again = xen.mapForeign(2, [3], PROT_READ);
+      assert.equal(again.bytes[100], 0xab);
+    },
+  },
+
+  'mapForeign tells errors page by page and maps the rest': {
+    env: { STUB_PAGES: '4:22,6:16' },
+    run() {
+      using xen = new PrivcmdHypervisor();
+      using mapping = xen.mapForeign(1, [3, 4, 5, 6, 5000], PROT_READ);
+      assert.deepEqual([...mapping.errors], [0, -22, 0, -16, -22]);
+      assert.equal(mapping.bytes[0], 3);
+      assert.equal(mapping.bytes[2 * PAGE], 5);
+      using none = xen.mapForeign(1, [4], PROT_READ);
+      assert.deepEqual([...none.errors], [-22]);
+    },
+  },
+
+  'mapForeign asks for pages that are paged out until they are there': {
+    env: { STUB_PAGES: '4:2*3,5:2*1,8:2*6,9:22' },
+    run() {
+      using xen = new PrivcmdHypervisor();
+      using mapping = xen.mapForeign(1, [3, 4, 5, 6, 8, 9], PROT_READ);
+      assert.deepEqual([...mapping.errors], [0, 0, 0, 0, 0, -22]);
+      assert.deepEqual(
+        pageWords(mapping.bytes.subarray(0, 5 * PAGE)),
+        [3, 4, 5, 6, 8].map((gfn) => `10000000${gfn}`),
+      );
+    },
+  },
+
+  'mapForeign of a domain that is not there throws ESRCH, and leaves nothing mapped': {
+    run() {
+      using xen = new PrivcmdHypervisor();
+      assert.throws(() => xen.mapForeign(77, [0, 1], RW), xenError('ESRCH', { domid: 77 }));
+      assert.throws(() => new PrivcmdHypervisor().mapForeign(1, [0], 8), RangeError);
+      assert.equal(inUse().guest, 0);
+    },
+  },
+
+  'mapForeign on a kernel without MMAPBATCH_V2 throws EINVAL and says so': {
+    env: { STUB_NO_BATCH_V2: '1' },
+    run() {
+      using xen = new PrivcmdHypervisor();
+      assert.throws(
+        () => xen.mapForeign(1, [0], RW),
+        (error) => {
+          assert.match(String(error), /EINVAL.*MMAPBATCH_V2/);
+          return true;
+        },
+      );
+    },
+  },
+
+  'mapForeign refuses wrong arguments before anything is asked': {
+    run() {
+      using xen = new PrivcmdHypervisor();
+      assert.throws(() => xen.mapForeign(1, [], RW), RangeError);
+      assert.throws(() => xen.mapForeign(1, [0.5], RW), RangeError);
+      assert.throws(() => xen.mapForeign(1, [-1], RW), RangeError);
+      assert.throws(() => xen.mapForeign(-1, [0], RW), RangeError);
+      assert.throws(() => xen.mapForeign(1, [0], PROT_EXEC), RangeError);
+      assert.throws(() => xen.mapForeign(1, [0], 0), RangeError);
+      assert.throws(() => xen.mapForeign(1, new Array(2 ** 18 + 1).fill(0), RW), RangeError);
+    },
+  },
+
+  'close of a mapping cuts its views off, and is harmless twice': {
+    run() {
+      using xen = new PrivcmdHypervisor();
+      const mapping = xen.mapForeign(1, [0], RW);
+      const { bytes } = mapping;
+      const view = new DataView(bytes.buffer);
+      mapping.close();
+      assert.equal(bytes.length, 0);
+      assert.equal(bytes[0], undefined);
+      assert.throws(() => view.getUint8(0), TypeError);
+      assert.throws(() => mapping.bytes, new TypeError('this mapping is closed'));
+      const other = xen.mapForeign(1, [1], RW);
+      mapping.close();
+      assert.equal(other.bytes[0], 1);
+      other.close();
+      assert.equal(inUse().guest, 0);
+    },
+  },
+
+  'close of the hypervisor closes its mappings, too': {
+    run() {
+      const xen = new PrivcmdHypervisor();
+      const mapping = xen.mapForeign(1, [0], RW);
+      xen.close();
+      assert.throws(() => mapping.bytes, TypeError);
+      mapping.close();
+      assert.deepEqual(inUse(), { privcmd: 0, guest: 0, arena: 0 });
+    },
+  },
+
+  'a mapping whose buffer was transferred away stays mapped until the collector has it': {
+    flags: ['--expose-gc'],
+    async run() {
+      const xen = new PrivcmdHypervisor();
+      const mapping = xen.mapForeign(1, [9], RW);
+      let taken: ArrayBuffer | null = await takeOver(mapping.bytes);
+      assert.throws(() => mapping.bytes, TypeError);
+      mapping.close();
+      xen.close();
+      assert.equal(new Uint8Array(taken)[0], 9);
+      assert.equal(inUse().guest, 1);
+      taken = null;
+      for (let i = 0; i < 20 && inUse().guest > 0; i++) {
+        (globalThis as { gc?: () => void }).gc?.();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      assert.equal(inUse().guest, 0);
+    },
+  },
+
+  'restrict leaves one domain: hypercalls and other domains’ frames give EPERM': {
+    run() {
+      using xen = new PrivcmdHypervisor();
+      xen.restrict(1);
+      assert.equal(xen.hypercall(17, 0), -1);
+      assert.throws(() => xen.mapForeign(2, [0], RW), xenError('EPERM', { domid: 2 }));
+      using mapping = xen.mapForeign(1, [4], PROT_READ);
+      assert.equal(mapping.bytes[0], 4);
+      assert.throws(() => xen.restrict(2), xenError('EINVAL'));
+      assert.throws(() => xen.restrict(65536), RangeError);
+    },
+  },
+
+  'without /dev/xen/hypercall the arena is locked memory that children do not get': {
+    env: { STUB_NO_HYPERCALL: '1' },
+    run() {
+      using xen = new PrivcmdHypervisor();
+      assert.equal(xen.hypercall(ECHO, 5), 5);
+      const blocks = readFileSync('/proc/self/smaps', 'utf8').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+      const arena = blocks.find((block) => block.startsWith(xen.arena.base.toString(16)));
+      const flags = /VmFlags:(.*)/.exec(arena ?? '')?.[1] ?? '';
+      assert.match(flags, / dc /, 'not given to children');
+      assert.match(arena ?? '', /Rss: +256 kB/);
+    },
+  },
+
+  'two workers work at once, and terminating them frees what they had open': {
+    async run() {
+      using xen = new PrivcmdHypervisor();
+      const before = inUse();
+      const workers = [1, 2].map(() => new Worker(new URL('../native/worker.js', import.meta.url)));
+      const answers = await Promise.all(
+        workers.map(
+          (worker) => new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject)),
+        ),
+      );
+      assert.deepEqual(
+        answers,
+        [1, 2].map(() => ({ sum: 6, echo: 42 })),
+      );
+      assert.deepEqual(inUse(), { privcmd: before.privcmd + 2, guest: 6, arena: before.arena + 2 });
+      await Promise.all(workers.map((worker) => worker.terminate()));
+      assert.deepEqual(inUse(), before);
+      assert.equal(xen.hypercall(ECHO, 5), 5);
+    },
+  },
+
+  'terminating a worker in the middle of any call neither crashes nor leaks': {
+    async run() {
+      for (let round = 0; round < 15; round++) {
+        const workers = [1, 2].map(() => new Worker(new URL('../native/busy_worker.js', import.meta.url)));
+        await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))));
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+        await Promise.all(workers.map((worker) => worker.terminate()));
+      }
+      assert.deepEqual(inUse(), { privcmd: 0, guest: 0, arena: 0 });
+    },
+  },
+
+  'unavailable says null where the device can be opened, and openHypervisor opens it': {
+    run() {
+      registerAdapter('privcmd', privcmdAdapter);
+      assert.equal(privcmdAdapter.unavailable(), null);
+      using xen = openHypervisor('auto');
+      assert.equal(xen.kind, 'privcmd');
+    },
+  },
+
+  'a missing device is told with the module to load': {
+    env: { STUB_OPEN_ERRNO: '2' },
+    run() {
+      registerAdapter('privcmd', privcmdAdapter);
+      assert.throws(
+        () => openHypervisor('privcmd'),
+        (error) => {
+          assert.ok(error instanceof BackendUnavailableError);
+          assert.match(error.message, /there is no \/dev\/xen\/privcmd.*modprobe xen-privcmd/);
+          return true;
+        },
+      );
+      assert.throws(() => new PrivcmdHypervisor(), /modprobe xen-privcmd/);
+    },
+  },
+
+  'a device without rights is told with sudo': {
+    env: { STUB_OPEN_ERRNO: '13' },
+    run() {
+      assert.match(privcmdAdapter.unavailable() ?? '', /may not be opened \(EACCES\): run as root/);
+      assert.throws(() => new PrivcmdHypervisor(), /run as root/);
+    },
+  },
+
+  'an addon of another version is told with how to rebuild it': {
+    run() {
+      const folder = mkdtempSync(join(tmpdir(), 'xenctrl-test-'));
+      const path = join(folder, 'stale.cjs');
+      writeFileSync(path, 'exports.abi = 0;');
+      process.env['XENCTRL_ADDON'] = path;
+      assert.match(
+        privcmdAdapter.unavailable() ?? '',
+        /another version of this package; rebuild it: npm run build:native/,
+      );
+      assert.throws(() => new PrivcmdHypervisor(), BackendUnavailableError);
+      rmSync(folder, { recursive: true });
+    },
+  },
+});
+
+/** Takes a buffer's memory away from it, as `buffer.transfer()` does, which Node 20 has not. */
+async function takeOver(bytes: Uint8Array): Promise<ArrayBuffer> {
+  const stream = new ReadableStream({
+    type: 'bytes',
+    pull(controller) {
+      (controller as ReadableByteStreamController).byobRequest?.respond(PAGE);
+    },
+  });
+  const { value } = await stream.getReader({ mode: 'byob' }).read(bytes);
+  assert.ok(value);
+  return value.buffer as ArrayBuffer;
+}

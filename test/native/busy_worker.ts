@@ -1,0 +1,16 @@
+/** A worker thread that opens, calls, maps and closes without end, leaving some of it open. */
+
+import { parentPort } from 'node:worker_threads';
+import { PROT_READ } from '#dist/hypervisor/port.js';
+import { PrivcmdHypervisor } from '#dist/hypervisor/privcmd/hypervisor.js';
+
+for (let round = 0; ; round++) {
+  const hypervisor = new PrivcmdHypervisor();
+  const mappings = Array.from({ length: 20 }, (_, i) => hypervisor.mapForeign(1, [i, i + 1], PROT_READ));
+  void hypervisor.hypercallAsync(1000, round);
+  for (let i = 0; i < 100; i++) hypervisor.hypercall(1000, i);
+  mappings[3]?.close();
+  if (round % 3 !== 0) hypervisor.close();
+  if (round === 0) parentPort?.postMessage('busy');
+  if (round % 4 === 0) await new Promise((resolve) => setImmediate(resolve));
+}
