@@ -1,0 +1,133 @@
+/** Steps that are no calls: making a guest, and dom0's looks into its memory. */
+
+import { attempt } from './attempt.js';
+import { createGuest, readGuestPlan } from './calls_create.js';
+import { RecordingError } from './error.js';
+import { Expected, type Got, s32, text, u32, u64, type Value, word } from './expected.js';
+import type { Fields } from './fields.js';
+import { loadPage, storeBytes, zeroPage } from './memory.js';
+import type { Difference } from './result.js';
+import type { Session } from './session.js';
+import { impossible, NO_GUEST, readTarget, type Step } from './step.js';
+
+type ReadDoStep = (fields: Fields) => Step;
+
+const STEPS: Readonly<Record<string, ReadDoStep>> = {
+  createGuest: readCreateGuest,
+  zero(fields) {
+    const gfn = readFrame(fields);
+    return onGuest(fields, 'zero', { gfn }, (session, domid) => zeroPage(session, domid, gfn));
+  },
+  store(fields) {
+    const gfn = readFrame(fields);
+    const bytes = fields.bytes('bytes', { most: 4096 });
+    const args = { gfn, bytes: fields.raw('bytes') };
+    return onGuest(fields, 'store', args, (session, domid) => storeBytes(session, domid, gfn, bytes));
+  },
+  checkMemory: readCheckMemory,
+  checkVeInfo: readCheckVeInfo,
+};
+
+export function readDoStep(fields: Fields): Step {
+  const name = fields.string('do');
+  const read = Object.hasOwn(STEPS, name) ? STEPS[name] : undefined;
+  if (!read) throw new RecordingError(`${fields.place('do')}: ${name} is no step of a recording`);
+  return read(fields);
+}
+
+function readFrame(fields: Fields): number {
+  return fields.integer('gfn', 0, Number.MAX_SAFE_INTEGER);
+}
+
+function readCreateGuest(fields: Fields): Step {
+  const plan = readGuestPlan(fields);
+  const expect = new Expected(fields.object('expect'), { rc: s32, errno: text });
+  const args: Record<string, unknown> = {};
+  for (const key of fields.keys()) {
+    if (!['row', 'phase', 'do', 'expect', 'memory'].includes(key)) args[key] = fields.raw(key);
+  }
+  return {
+    call: 'createGuest',
+    args,
+    take(session) {
+      const { rc, errno } = attempt(() => createGuest(session, plan));
+      return expect.differences({ rc, errno });
+    },
+  };
+}
+
+/** A step on the guest's memory. A page that is not there is a mismatch, whatever the step wanted with it. */
+function onGuest(
+  fields: Fields,
+  call: string,
+  args: unknown,
+  body: ((session: Session, domid: number) => readonly Difference[]) | ((session: Session, domid: number) => void),
+): Step {
+  const target = readTarget(fields);
+  return {
+    call,
+    args,
+    take(session) {
+      const domid = target(session);
+      if (domid === null) return impossible(NO_GUEST);
+      let differences: readonly Difference[] = [];
+      const { rc, errno } = attempt(() => {
+        differences = body(session, domid) ?? [];
+      });
+      return rc === 0 ? differences : impossible(`the page cannot be mapped: ${errno}`);
+    },
+  };
+}
+
+function readCheckMemory(fields: Fields): Step {
+  const pages = fields.object('expect');
+  const frames = pages.keys();
+  for (const frame of frames) {
+    if (!/^\d{1,15}$/.test(frame)) throw new RecordingError(`${pages.place(frame)} is no frame number`);
+  }
+  const expect = new Expected(pages, Object.fromEntries(frames.map((frame) => [frame, word])));
+  return onGuest(fields, 'checkMemory', { gfns: frames.map(Number) }, (session, domid) => {
+    const got: Record<string, Value> = {};
+    for (const frame of frames) got[frame] = loadPage(session, domid, Number(frame)).getUint32(0, true);
+    return expect.differences(got).map((difference) => ({
+      what: `frame ${difference.what}`,
+      expected: hex(difference.expected),
+      got: hex(difference.got),
+    }));
+  });
+}
+
+function hex(value: unknown): string {
+  return `0x${Number(value).toString(16)}`;
+}
+
+/** Bits of the exit qualification that say what the access was and what the frame allowed, and how the address was had. */
+const QUALIFICATION = 0x1ff;
+
+function readCheckVeInfo(fields: Fields): Step {
+  fields.ignore('vcpu');
+  const gfn = readFrame(fields);
+  const expect = new Expected(fields.object('expect'), {
+    exit_reason: u32,
+    semaphore: u32,
+    qual: u32,
+    gla: u64,
+    gpa: u64,
+    eptp_index: u32,
+  });
+  return onGuest(fields, 'checkVeInfo', { gfn }, (session, domid) =>
+    expect.differences(veInfo(loadPage(session, domid, gfn))),
+  );
+}
+
+function veInfo(page: DataView): Got {
+  const u64At = (offset: number): number => Number(page.getBigUint64(offset, true));
+  return {
+    exit_reason: page.getUint32(0, true),
+    semaphore: page.getUint32(4, true),
+    qual: page.getUint32(8, true) & QUALIFICATION,
+    gla: u64At(16),
+    gpa: u64At(24),
+    eptp_index: page.getUint16(32, true),
+  };
+}

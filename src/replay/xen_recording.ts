@@ -1,0 +1,84 @@
+/** The format `xen-recording/1`: calls that were made on a Xen, in order, and what it answered. */
+
+import { RELEASES } from '../abi/release.js';
+import { ArenaFullError } from '../hypervisor/arena.js';
+import type { ModelOptions } from '../model/options.js';
+import { RecordingError } from './error.js';
+import { Fields } from './fields.js';
+import type { Mismatch, ReplayResult } from './result.js';
+import { Session } from './session.js';
+import type { Step } from './step.js';
+import { readDoStep } from './step_do.js';
+import { readDom0Step } from './step_dom0.js';
+import { readGuestStep } from './step_guest.js';
+
+interface LabelledStep {
+  readonly row: string;
+  readonly phase: string;
+  readonly at: string;
+  readonly step: Step;
+}
+
+/** Reads the whole recording before the first step is taken: a file with a mistake replays not at all. */
+export function replayXenRecording(recording: unknown): ReplayResult {
+  const fields = new Fields(recording, '');
+  const machine = readMachine(fields);
+  const steps = fields.list('steps').map(readStep);
+  fields.end();
+  using session = new Session(machine);
+  const mismatches: Mismatch[] = [];
+  for (const { row, phase, at, step } of steps) {
+    const differences = takeStep(session, at, step);
+    if (differences.length > 0) mismatches.push({ row, phase, call: step.call, args: step.args, differences });
+  }
+  return { matched: steps.length - mismatches.length, total: steps.length, mismatches };
+}
+
+/** The machine that the recording was made on. */
+function readMachine(fields: Fields): ModelOptions & { readonly release: (typeof RELEASES)[number] } {
+  fields.ignore('format', 'xen', 'hypervisor', 'notes', 'exact');
+  const cpu = fields.object('cpu');
+  cpu.ignore('count');
+  const options = {
+    release: fields.oneOf('release', RELEASES),
+    altp2m: fields.boolean('bootedWithAltp2m'),
+    shadow: fields.has('shadow') ? fields.boolean('shadow') : false,
+    cpu: {
+      vendor: cpu.oneOf('vendor', ['intel', 'amd']),
+      hap: cpu.boolean('hap'),
+      vmfunc: cpu.boolean('vmfunc'),
+      ve: cpu.boolean('ve'),
+      mtf: cpu.boolean('mtf'),
+      maxphysaddr: cpu.integer('maxphysaddr', 32, 52),
+    },
+  };
+  cpu.end();
+  return options;
+}
+
+function readStep(value: unknown, index: number): LabelledStep {
+  const fields = new Fields(value, `steps[${index}]`);
+  const number = fields.raw('row');
+  const phase = fields.raw('phase');
+  const row = number === undefined ? `step ${index + 1}` : `row ${String(number)}`;
+  const step = fields.has('do') ? readDoStep(fields) : readCall(fields);
+  fields.end();
+  return { row, phase: phase === undefined ? '' : String(phase), at: fields.at, step };
+}
+
+function readCall(fields: Fields): Step {
+  const by = fields.oneOf('as', ['dom0', 'guest']);
+  const call = fields.string('call');
+  return by === 'dom0' ? readDom0Step(fields, call) : readGuestStep(fields, call);
+}
+
+function takeStep(session: Session, at: string, step: Step): ReturnType<Step['take']> {
+  try {
+    return step.take(session);
+  } catch (error) {
+    // arguments that a call itself refuses, before Xen sees them: no recorder can have made such a call
+    const misuse = error instanceof RangeError || error instanceof TypeError || error instanceof ArenaFullError;
+    if (!misuse) throw error;
+    throw new RecordingError(`${at}: ${step.call} cannot be made: ${error.message}`);
+  }
+}
