@@ -8,7 +8,7 @@ import {
   HVMOP_altp2m_get_domain_state,
   xen_hvm_altp2m_op as operation,
 } from '../abi/hvm/hvm_op.js';
-import { HVM_PARAM_ALTP2M, HVM_PARAM_NESTEDHVM } from '../abi/hvm/params.js';
+import { HVM_PARAM_ALTP2M } from '../abi/hvm/params.js';
 import { atLeast } from '../abi/release.js';
 import { __HYPERVISOR_hvm_op, DOMID_INVALID } from '../abi/xen.js';
 import { OPERAND_OFFSET } from '../hypervisor/arena.js';
@@ -25,7 +25,7 @@ import { xc_xenver_capabilities, xc_xenver_commandline } from './version.js';
 export interface Prerequisite {
   /**
    * `xen-release`, `hypervisor-hvm`, `processor`, `boot-option`, `hypervisor-altp2m`; of a domain: `domain`,
-   * `domain-hvm`, `domain-hap`, `altp2m-mode`, `nested-virt`, `paging-pool`.
+   * `domain-hvm`, `domain-hap`, `altp2m-mode`, `paging-pool`.
    */
   readonly name: string;
   /** Null: it could not be found out, mostly for want of privilege. */
@@ -64,7 +64,7 @@ function ask<T>(call: () => T): Answer<T> {
 }
 
 const BOOT_FIX =
-  'add altp2m=1 to the options of Xen: in /etc/default/grub append it to GRUB_CMDLINE_XEN="...", run update-grub, and boot';
+  'add altp2m=1 to the options of Xen: in /etc/default/grub append it to GRUB_CMDLINE_XEN="...", run update-grub, and reboot';
 
 /**
  * Finds out what altp2m lacks on this host and, if one is given, for a domain. Changes nothing, and needs no privilege
@@ -76,8 +76,9 @@ const BOOT_FIX =
 export function diagnoseAltp2m(xch: XcInterface, domid?: number): Altp2mDiagnosis {
   if (domid !== undefined) checkDomid(domid);
   const physinfo = ask(() => xc_physinfo(xch));
-  const host = [xenRelease(xch), hypervisorHvm(xch), processor(xch, physinfo), bootOption(xch)];
-  host.push(hypervisorAltp2m(xch, host));
+  const works = -stateOf(xch, DOMID_INVALID);
+  const host = [xenRelease(xch), hypervisorHvm(xch), processor(xch, physinfo, works), bootOption(xch)];
+  host.push(hypervisorAltp2m(works, host));
   return { prerequisites: domid === undefined ? host : [...host, ...ofDomain(xch, domid)] };
 }
 
@@ -107,8 +108,9 @@ function notDenied(answer: Answer<string>): Answer<string> {
 const VMX = 1 << 5;
 const SVM = 1 << 2;
 
-function processor(xch: XcInterface, physinfo: Answer<PhysInfo>): Prerequisite {
+function processor(xch: XcInterface, physinfo: Answer<PhysInfo>, works: number): Prerequisite {
   const name = 'processor';
+  if (works === errno.ESRCH) return prerequisite(name, true, 'an Intel processor with EPT');
   const info = 'value' in physinfo ? physinfo.value : null;
   const vendor = processorVendor(xch, info);
   if (vendor === 'amd') {
@@ -140,8 +142,8 @@ function bootOption(xch: XcInterface): Prerequisite {
   const name = 'boot-option';
   const answer = notDenied(ask(() => xc_xenver_commandline(xch)));
   if ('code' in answer) return prerequisite(name, null, untold(answer.code));
-  if (altp2mOption(answer.value)) return prerequisite(name, true, 'Xen was booted with altp2m=1');
-  return prerequisite(name, false, 'Xen was not booted with altp2m=1', BOOT_FIX);
+  if (altp2mOption(answer.value)) return prerequisite(name, true, 'the hypervisor was booted with altp2m=1');
+  return prerequisite(name, false, 'the hypervisor was not booted with altp2m=1', BOOT_FIX);
 }
 
 const TRUE = ['', '1', 'yes', 'on', 'true', 'enable'];
@@ -161,20 +163,25 @@ function altp2mOption(commandLine: string): boolean {
 }
 
 /**
- * Has Xen itself say whether it has altp2m: asked for the state of a domain that cannot exist, it looks for altp2m
+ * Whether Xen itself says that it has altp2m: asked for the state of a domain that cannot exist, it looks for altp2m
  * first (EOPNOTSUPP) and for the domain then (ESRCH).
  */
-function hypervisorAltp2m(xch: XcInterface, others: readonly Prerequisite[]): Prerequisite {
+function hypervisorAltp2m(works: number, others: readonly Prerequisite[]): Prerequisite {
   const name = 'hypervisor-altp2m';
-  const rc = stateOf(xch, DOMID_INVALID);
-  if (rc === -errno.ESRCH) return prerequisite(name, true, 'Xen has altp2m');
-  if (rc !== -errno.EOPNOTSUPP && rc !== -errno.ENOSYS) return prerequisite(name, null, untold(errnoName(rc)));
+  if (works === errno.ESRCH) return prerequisite(name, true, 'the hypervisor has altp2m');
+  if (works !== errno.EOPNOTSUPP && works !== errno.ENOSYS) return prerequisite(name, null, untold(errnoName(works)));
   const reason = others.find((one) => one.ok === false && one.name !== 'xen-release');
-  if (reason) return prerequisite(name, false, `Xen has no altp2m: ${reason.detail}`, reason.fix);
+  if (reason) return prerequisite(name, false, `no altp2m on this host: ${reason.detail}`, reason.fix);
   if (others.some((one) => one.name === 'boot-option' && one.ok === null)) {
-    return prerequisite(name, false, 'Xen has no altp2m; mostly it was not booted with altp2m=1', BOOT_FIX);
+    return prerequisite(
+      name,
+      false,
+      'no altp2m on this host; mostly the hypervisor was not booted with altp2m=1',
+      BOOT_FIX,
+    );
   }
-  const detail = 'Xen has no altp2m though it was booted with altp2m=1: no Intel processor with EPT, or built without';
+  const detail =
+    'no altp2m on this host though the hypervisor was booted with altp2m=1: an AMD processor, or one without EPT, or a Xen built without altp2m';
   return prerequisite(name, false, detail, 'use a host with an Intel CPU, and a Xen built with CONFIG_ALTP2M');
 }
 
@@ -205,7 +212,7 @@ function ofDomain(xch: XcInterface, domid: number): Prerequisite[] {
   const found = [prerequisite('domain', !info.dying, `domain ${domid} ${info.dying ? 'is dying' : 'is there'}`)];
   found.push(domainHvm(info));
   if (!info.hvm_guest) return found;
-  return [...found, domainHap(info), altp2mMode(xch, domid), nestedVirt(xch, domid), pagingPool(xch, domid)];
+  return [...found, domainHap(info), altp2mMode(xch, domid), pagingPool(xch, domid)];
 }
 
 function domainHvm(info: DomainInfo): Prerequisite {
@@ -230,20 +237,7 @@ function altp2mMode(xch: XcInterface, domid: number): Prerequisite {
   const fix = atLeast(xch.abi.release, '4.19')
     ? `${file} (since Xen 4.19 the mode is chosen at creation only)`
     : `${file}, or call xc_hvm_param_set(xch, ${domid}, HVM_PARAM_ALTP2M, XEN_ALTP2M_external)`;
-  return prerequisite(name, false, 'the domain was created without an altp2m mode', fix);
-}
-
-function nestedVirt(xch: XcInterface, domid: number): Prerequisite {
-  const name = 'nested-virt';
-  const answer = ask(() => xc_hvm_param_get(xch, domid, HVM_PARAM_NESTEDHVM));
-  if ('code' in answer) return prerequisite(name, null, untold(answer.code));
-  if (answer.value === 0n) return prerequisite(name, true, 'no nested virtualisation');
-  return prerequisite(
-    name,
-    false,
-    'it has nested virtualisation, which excludes altp2m',
-    'use nestedhvm=0 in its xl.cfg',
-  );
+  return prerequisite(name, false, 'the domain has no altp2m mode (HVM_PARAM_ALTP2M is 0)', fix);
 }
 
 /** Below this there is hardly room for a view's tables. */

@@ -38,7 +38,7 @@ function hintOf(xch: XcInterface, syscall: string, rc: number, domid: number): s
       case errno.EOPNOTSUPP:
         return tooOld(xch, syscall) ?? unsupported(xch, syscall, domid);
       case errno.EINVAL:
-        return STATE_CALLS.includes(syscall) ? noMode(xch, domid) : undefined;
+        return STATE_CALLS.includes(syscall) ? noMode(xch, syscall, domid) : undefined;
       case errno.EPERM:
         return VE_CALLS.includes(syscall) ? undefined : notAllowed(xch, domid);
       case errno.ENOMEM:
@@ -60,8 +60,10 @@ function tooOld({ xenVersion: { major, minor } }: XcInterface, syscall: string):
 function unsupported(xch: XcInterface, syscall: string, domid: number): string | undefined {
   const { prerequisites } = diagnoseAltp2m(xch, domid);
   // Xen looks for its own altp2m first, then at the domain's type, then whether altp2m is on
-  const order = ['hypervisor-altp2m', 'domain', 'domain-hvm', 'altp2m-mode'];
-  const missing = firstMissing(prerequisites, order);
+  if (prerequisites.some(({ name, ok }) => name === 'hypervisor-altp2m' && ok === false)) {
+    return firstMissing(prerequisites, ['hypervisor-hvm', 'processor', 'boot-option', 'hypervisor-altp2m']);
+  }
+  const missing = firstMissing(prerequisites, ['domain', 'domain-hvm', 'altp2m-mode']);
   if (missing) return missing;
   if (altp2mActive(xch, domid) === false) {
     return `altp2m is not switched on for the domain: xc_altp2m_set_domain_state(xch, ${domid}, true)`;
@@ -70,9 +72,15 @@ function unsupported(xch: XcInterface, syscall: string, domid: number): string |
   return firstMissing(prerequisites, ['domain-hap']);
 }
 
-function noMode(xch: XcInterface, domid: number): string | undefined {
+function noMode(xch: XcInterface, syscall: string, domid: number): string | undefined {
   const { prerequisites } = diagnoseAltp2m(xch, domid);
-  return firstMissing(prerequisites, ['domain', 'altp2m-mode', 'nested-virt', 'domain-hap']);
+  const missing = firstMissing(prerequisites, ['domain', 'altp2m-mode', 'domain-hap']);
+  if (missing || syscall === 'xc_altp2m_get_domain_state') return missing;
+  // with a mode there is one reason left, and Xen has no call that tells it
+  const hasMode = prerequisites.some(({ name, ok }) => name === 'altp2m-mode' && ok === true);
+  return hasMode
+    ? 'the domain has nested virtualisation, which excludes altp2m: use nestedhvm=0 in its xl.cfg'
+    : undefined;
 }
 
 function notAllowed(xch: XcInterface, domid: number): string {

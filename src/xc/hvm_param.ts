@@ -41,13 +41,15 @@ export function xc_hvm_param_set(xch: XcInterface, domid: number, param: number,
   const { hypervisor } = xch;
   const rc = hypervisor.hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, hypervisor.arena.operandAddress);
   if (rc >= 0) return;
-  if (rc === -errno.EEXIST && param === HVM_PARAM_ALTP2M) {
-    throw refusal('xc_hvm_param_set', rc, domid, altp2mModeHint(xch));
-  }
-  throw refusal('xc_hvm_param_set', rc, domid);
+  const hint = param === HVM_PARAM_ALTP2M ? altp2mModeHint(xch, rc) : undefined;
+  throw refusal('xc_hvm_param_set', rc, domid, hint);
 }
 
-function altp2mModeHint(xch: XcInterface): string {
+function altp2mModeHint(xch: XcInterface, rc: number): string | undefined {
+  if (rc === -errno.EINVAL) {
+    return 'the mode must be 0 to 3, and the domain HVM or PVH without nested virtualisation (nestedhvm=0 in its xl.cfg)';
+  }
+  if (rc !== -errno.EEXIST) return undefined;
   return xenAtLeast(xch, '4.19')
     ? 'since Xen 4.19 the altp2m mode is chosen when the domain is created: put altp2m="external" in its xl.cfg and create it anew (xc_domain_create: altp2m: {opts})'
     : 'the domain has another altp2m mode already, and it cannot be changed: put altp2m="external" in its xl.cfg and create it anew';
