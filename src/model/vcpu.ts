@@ -255,14 +255,16 @@ export class Vcpu {
 
   /** After each instruction: the monitor trap, when the vCPU is being stepped. */
   #endInstruction(): void {
-    if (!this.#singleStep || !this.domain.monitorSinglestep) return;
+    if (!this.#singleStep) return;
     const { altp2m } = this.domain;
+    // a fast step is between Xen and its answer: it does not need the agent to have asked for events of steps
     if (this.#fastSinglestepTo !== null) {
       altp2m.switchByEvent(this, this.#fastSinglestepTo);
       this.#singleStep = false;
       this.#fastSinglestepTo = null;
       return;
     }
+    if (!this.domain.monitorSinglestep) return;
     const answer = this.reportEvent(VM_EVENT_REASON_SINGLESTEP, true);
     if (!answer) return;
     this.applyStepping(answer);

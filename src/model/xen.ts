@@ -297,12 +297,11 @@ export class ModelXen implements Hypervisor, CreateHost {
     const refuse = (code: number): never => {
       throw new XenError('createGuest', -code);
     };
-    if (type === 'hvm' && !hap && !this.shadow) refuse(errno.EOPNOTSUPP);
     if ((hap && (type === 'pv' || !this.cpu.hap)) || (nestedVirt && !hap)) refuse(errno.EINVAL);
-    // up to 4.18 the mode is a parameter, which can be set on any host
-    const atCreation = atLeast(this.release, '4.19');
-    if (mode !== 0 && (!hap || nestedVirt || (atCreation && !this.altp2mSupported))) refuse(errno.EINVAL);
+    // up to 4.18 the mode is a parameter, and up to 4.20 any host can have a domain with a mode
     const counted = atLeast(this.release, '4.21');
+    if (mode !== 0 && (!hap || nestedVirt || (counted && !this.altp2mSupported))) refuse(errno.EINVAL);
+    if (type === 'hvm' && !hap && !this.shadow) refuse(errno.EOPNOTSUPP);
     const nrAltp2m = counted ? (mode === 0 ? 0 : (options.nrAltp2m ?? 10)) : 10;
     if (nrAltp2m > 512) refuse(errno.EINVAL);
     const domid = this.freeDomid() ?? refuse(errno.ENOMEM);

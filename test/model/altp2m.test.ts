@@ -55,10 +55,12 @@ describe('state of the domain', () => {
   test('a guest that Xen would not create with altp2m is refused', () => {
     const xen = new ModelXen({ release: '4.19' });
     assert.throws(() => xen.createGuest({ altp2m: 'mixed', nestedVirt: true }), { code: 'EINVAL' });
-    assert.throws(() => new ModelXen({ release: '4.19', altp2m: false }).createGuest({ altp2m: 'mixed' }), {
+    assert.throws(() => new ModelXen({ release: '4.21', altp2m: false }).createGuest({ altp2m: 'mixed' }), {
       code: 'EINVAL',
     });
+    assert.doesNotThrow(() => new ModelXen({ release: '4.20', altp2m: false }).createGuest({ altp2m: 'mixed' }));
     assert.throws(() => xen.createGuest({ hap: false }), { code: 'EOPNOTSUPP' });
+    assert.throws(() => xen.createGuest({ hap: false, altp2m: 'mixed' }), { code: 'EINVAL' });
   });
 });
 

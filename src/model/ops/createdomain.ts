@@ -48,7 +48,7 @@ export function createDomain(call: Domctl): number {
   const flags = read('flags');
   const maxVcpus = read('max_vcpus');
   const altp2m = readAltp2m(host, read);
-  const refused = checkFlags(host, flags, maxVcpus) || checkAltp2m(host, flags, altp2m);
+  const refused = checkFlags(host, flags, maxVcpus) || checkAltp2m(host, flags, altp2m) || checkPaging(host, flags);
   if (refused) return refused;
   const handle = new Uint8Array(16).map((_, i) => view.getUint8(u + (layout.at['handle'] ?? 0) + i));
   host.add({
@@ -90,16 +90,21 @@ function checkFlags(host: CreateHost, flags: number, maxVcpus: number): number {
   const known = 2 ** (KNOWN_FLAGS[releaseIndex(host.release)] ?? 0) - 1;
   if (flags > known || (hap && !hvm) || maxVcpus < 1) return -errno.EINVAL;
   if (maxVcpus > (hvm ? MAX_VCPUS_HVM : MAX_VCPUS_PV)) return -errno.EINVAL;
-  if ((hap && !host.cpu.hap) || (nested && !hap)) return -errno.EINVAL;
-  return hvm && !hap && !host.shadow ? -errno.EOPNOTSUPP : 0;
+  return (hap && !host.cpu.hap) || (nested && !hap) ? -errno.EINVAL : 0;
+}
+
+/** Comes last: the settings were found good, and the domain's page tables cannot be made. */
+function checkPaging(host: CreateHost, flags: number): number {
+  const shadow = (flags & XEN_DOMCTL_CDF_hvm) !== 0 && !(flags & XEN_DOMCTL_CDF_hap);
+  return shadow && !host.shadow ? -errno.EOPNOTSUPP : 0;
 }
 
 function checkAltp2m(host: CreateHost, flags: number, { mode, nr, unknown }: Altp2mRequest): number {
   const countGiven = atLeast(host.release, '4.21');
   if (unknown) return -errno.EINVAL;
   if (mode === 0) return countGiven && nr !== 0 ? -errno.EINVAL : 0;
-  if (!host.altp2mSupported || !(flags & XEN_DOMCTL_CDF_hap) || flags & XEN_DOMCTL_CDF_nested_virt) {
-    return -errno.EINVAL;
-  }
+  // 4.19 and 4.20 give a domain a mode on any host, where it is of no use
+  const supported = host.altp2mSupported || !countGiven;
+  if (!supported || !(flags & XEN_DOMCTL_CDF_hap) || flags & XEN_DOMCTL_CDF_nested_virt) return -errno.EINVAL;
   return nr === 0 || nr > MAX_NR_ALTP2M ? -errno.EINVAL : 0;
 }
