@@ -7,13 +7,18 @@ Ref<ExternalBuffer> ExternalBuffer::Create(napi_env env, Ref<Memory> memory, nap
   Ref<ExternalBuffer> buffer(new ExternalBuffer);
   buffer->memory_ = std::move(memory);
   auto *const for_finalizer = new Ref<ExternalBuffer>(buffer);
-  *status = napi_create_external_arraybuffer(env, buffer->memory_->base(), buffer->memory_->size(), Finalize,
-                                             for_finalizer, array_buffer);
+  napi_value bytes = nullptr;
+  *status = napi_create_external_buffer(env, buffer->memory_->size(), buffer->memory_->base(), Finalize, for_finalizer,
+                                        &bytes);
+  // Refused before anything was made: then no finalizer comes. After a generic failure one may, or may not; rather lose
+  // these few bytes than free them twice.
+  if (!bytes && *status != napi_ok && *status != napi_generic_failure) delete for_finalizer;
+  if (*status == napi_ok) {
+    *status = napi_get_typedarray_info(env, bytes, nullptr, nullptr, nullptr, array_buffer, nullptr);
+  }
   if (*status == napi_ok) *status = napi_create_reference(env, *array_buffer, 0, &buffer->reference_);
   if (*status == napi_ok) return buffer;
-  buffer->memory_ = {};  // no JavaScript has seen the buffer
-  // After other failures the finalizer may come all the same: a few bytes lost are better than freed twice.
-  if (*status == napi_no_external_buffers_allowed) delete for_finalizer;
+  buffer->memory_ = {};  // no JavaScript has seen it
   return {};
 }
 
