@@ -113,6 +113,7 @@ export function createGuest(session: Session, plan: GuestPlan): void {
   if (!plan.populate) return;
   populate(session, domid, plan.populate, plan.superpages);
   for (const [gfn, bytes] of plan.memory) storeBytes(session, domid, gfn, bytes);
+  if (plan.driven) session.load(domid);
   if (plan.config.flags & XEN_DOMCTL_CDF_hvm) startFirstVcpu(xch, domid);
 }
 

@@ -1,4 +1,4 @@
-/** One replay under way: the software Xen, the handle on it, and the guest that the steps are about. */
+/** One replay under way: the Xen that it runs on, the handle on it, and the guest that the steps are about. */
 
 import { errno } from '../abi/errno.js';
 import { atLeast, type Release } from '../abi/release.js';
@@ -11,31 +11,21 @@ import { xc_domain_getinfo_single } from '../xc/domain_info.js';
 import { type XcInterface, xc_interface_open } from '../xc/interface.js';
 import { Agent } from './agent.js';
 import { attempt } from './attempt.js';
-import { GuestDriver } from './driver.js';
+import { type Command, type CommandResult, GuestDriver } from './driver.js';
 
-/** What there is to a guest beside the model's own domain. */
-interface ReplayedGuest {
-  readonly agent: Agent;
-  /** By vCPU. */
-  readonly drivers: Map<number, GuestDriver>;
-  /** False: the recording's guest was not the program that the driver plays. */
-  readonly driven: boolean;
+/** The program in a guest, as the steps have it do things. */
+export interface GuestProgram {
+  run(command: Command): CommandResult;
 }
 
-export class Session implements Disposable {
-  readonly xen: ModelXen;
-  readonly xch: XcInterface;
+/** Where steps are taken. What differs between the software Xen and a real one is abstract. */
+export abstract class Session implements Disposable {
+  abstract readonly xch: XcInterface;
   /** Target of the steps that name none; null before the first guest, and after one that could not be made. */
   current: number | null = null;
-  readonly #guests = new Map<number, ReplayedGuest>();
-
-  constructor(options: ModelOptions & { readonly release: Release }) {
-    this.xen = new ModelXen(options);
-    this.xch = xc_interface_open({ hypervisor: this.xen });
-  }
 
   get release(): Release {
-    return this.xen.release;
+    return this.xch.abi.release;
   }
 
   /** True when the release is `than` or newer. */
@@ -43,39 +33,34 @@ export class Session implements Disposable {
     return atLeast(this.release, than);
   }
 
-  /** Makes `domid` the target of what follows. */
-  enter(domid: number, driven: boolean): void {
-    this.#guests.set(domid, { agent: new Agent(this.xch, domid), drivers: new Map(), driven });
-    this.current = domid;
-  }
+  /** Makes `domid` the target of what follows. `driven`: the recordings' program runs in it. */
+  abstract enter(domid: number, driven: boolean): void;
 
-  agent(domid: number): Agent {
-    return this.#guest(domid).agent;
-  }
+  /** The domain has its memory: the program is put into it. */
+  abstract load(domid: number): void;
 
   /** The program on a vCPU; null when the domain or the vCPU does not exist. */
-  driver(domid: number, vcpu: number): GuestDriver | null {
-    const { drivers } = this.#guest(domid);
-    const known = drivers.get(vcpu);
-    if (known) return known;
-    const processor = this.xen.domains.get(domid)?.vcpus[vcpu];
-    if (!processor) return null;
-    const driver = new GuestDriver(processor);
-    drivers.set(vcpu, driver);
-    return driver;
-  }
+  abstract driver(domid: number, vcpu: number): GuestProgram | null;
 
-  /** The recordings' program runs on: a recorder that unpauses its guest waits until it is there. */
-  wake(domid: number): void {
-    if (this.#guests.get(domid)?.driven) this.driver(domid, 0)?.wake();
-  }
+  /** The domain has been unpaused: the recordings' program, if it is there, runs on. */
+  abstract wake(domid: number): void;
 
   /**
    * Has the recordings' program halt: its recorder does so before it shuts a domain down, without a row. Nothing happens
    * to other guests.
    */
-  halt(domid: number): void {
-    if (this.#guests.get(domid)?.driven) this.driver(domid, 0)?.die();
+  abstract halt(domid: number): void;
+
+  /** The introspection agent of a domain. */
+  abstract agent(domid: number): Agent;
+
+  /** The model's domain, for what no call reaches yet; a real Xen has none and says so. */
+  abstract domain(domid: number, call: string): Domain;
+
+  abstract close(): void;
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   /** The view of a vCPU as dom0 sees it; -1 when Xen does not say. */
@@ -89,15 +74,69 @@ export class Session implements Disposable {
     const { out } = attempt(() => ({ reason: xc_domain_getinfo_single(this.xch, domid).shutdown_reason ?? -1 }));
     return Number(out['reason'] ?? -2);
   }
+}
 
-  /** The model's domain, for what no call reaches yet. */
+/** What there is to a guest beside the model's own domain. */
+interface ReplayedGuest {
+  readonly agent: Agent;
+  /** By vCPU. */
+  readonly drivers: Map<number, GuestDriver>;
+  /** False: the recording's guest was not the program that the driver plays. */
+  readonly driven: boolean;
+}
+
+/** Steps taken on a software Xen made for them. */
+export class ModelSession extends Session {
+  readonly xen: ModelXen;
+  readonly xch: XcInterface;
+  readonly #guests = new Map<number, ReplayedGuest>();
+
+  constructor(options: ModelOptions & { readonly release: Release }) {
+    super();
+    this.xen = new ModelXen(options);
+    this.xch = xc_interface_open({ hypervisor: this.xen });
+  }
+
+  enter(domid: number, driven: boolean): void {
+    this.#guests.set(domid, { agent: new Agent(this.xch, domid), drivers: new Map(), driven });
+    this.current = domid;
+  }
+
+  load(): void {
+    // the driver plays the program: no code is needed
+  }
+
+  agent(domid: number): Agent {
+    return this.#guest(domid).agent;
+  }
+
+  driver(domid: number, vcpu: number): GuestDriver | null {
+    const { drivers } = this.#guest(domid);
+    const known = drivers.get(vcpu);
+    if (known) return known;
+    const processor = this.xen.domains.get(domid)?.vcpus[vcpu];
+    if (!processor) return null;
+    const driver = new GuestDriver(processor);
+    drivers.set(vcpu, driver);
+    return driver;
+  }
+
+  /** A recorder that unpauses its guest waits until it is there. */
+  wake(domid: number): void {
+    if (this.#guests.get(domid)?.driven) this.driver(domid, 0)?.wake();
+  }
+
+  halt(domid: number): void {
+    if (this.#guests.get(domid)?.driven) this.driver(domid, 0)?.die();
+  }
+
   domain(domid: number, call: string): Domain {
     const domain = this.xen.domains.get(domid);
     if (!domain) throw new XenError(call, -errno.ESRCH, { domid });
     return domain;
   }
 
-  [Symbol.dispose](): void {
+  close(): void {
     this.xch.close();
     this.xen.close();
   }

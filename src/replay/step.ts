@@ -9,13 +9,25 @@ export interface Step {
   readonly call: string;
   /** What it was given, as the recording has it. */
   readonly args: unknown;
-  /** Takes the step. @returns what differed */
-  take(session: Session): readonly Difference[];
+  take(session: Session): Taken;
+}
+
+/** What came of a step. */
+export interface Taken {
+  /** What was not as expected. */
+  readonly differences: readonly Difference[];
+  /** What it gave, as `expect` of a recording holds it; undefined for steps that expect nothing. */
+  readonly told: unknown;
 }
 
 /** What a step tells instead of an answer when it cannot be taken. */
-export function impossible(reason: string): readonly Difference[] {
-  return [{ what: 'outcome', expected: 'an answer', got: reason }];
+export function impossible(reason: string): Taken {
+  return { differences: [{ what: 'outcome', expected: 'an answer', got: reason }], told: { impossible: reason } };
+}
+
+/** `rc`, and `errno` where there is one, as recordings hold them. */
+export function toldResult({ rc, errno }: { readonly rc: number; readonly errno: string }): Record<string, unknown> {
+  return rc < 0 ? { rc, errno } : { rc };
 }
 
 /** Reads the target of a step: a function that finds the domain; null when there is no guest. */

@@ -6,9 +6,8 @@ import { RecordingError } from './error.js';
 import { Expected, type Got, s32, text, u32, u64, type Value, word } from './expected.js';
 import type { Fields } from './fields.js';
 import { loadPage, storeBytes, zeroPage } from './memory.js';
-import type { Difference } from './result.js';
 import type { Session } from './session.js';
-import { impossible, NO_GUEST, readTarget, type Step } from './step.js';
+import { impossible, NO_GUEST, readTarget, type Step, type Taken, toldResult } from './step.js';
 
 type ReadDoStep = (fields: Fields) => Step;
 
@@ -50,8 +49,8 @@ function readCreateGuest(fields: Fields): Step {
     call: 'createGuest',
     args,
     take(session) {
-      const { rc, errno } = attempt(() => createGuest(session, plan));
-      return expect.differences({ rc, errno });
+      const got = attempt(() => createGuest(session, plan));
+      return { differences: expect.differences({ rc: got.rc, errno: got.errno }), told: toldResult(got) };
     },
   };
 }
@@ -61,7 +60,7 @@ function onGuest(
   fields: Fields,
   call: string,
   args: unknown,
-  body: ((session: Session, domid: number) => readonly Difference[]) | ((session: Session, domid: number) => void),
+  body: ((session: Session, domid: number) => Taken) | ((session: Session, domid: number) => void),
 ): Step {
   const target = readTarget(fields);
   return {
@@ -70,11 +69,11 @@ function onGuest(
     take(session) {
       const domid = target(session);
       if (domid === null) return impossible(NO_GUEST);
-      let differences: readonly Difference[] = [];
+      let taken: Taken = { differences: [], told: undefined };
       const { rc, errno } = attempt(() => {
-        differences = body(session, domid) ?? [];
+        taken = body(session, domid) ?? taken;
       });
-      return rc === 0 ? differences : impossible(`the page cannot be mapped: ${errno}`);
+      return rc === 0 ? taken : impossible(`the page cannot be mapped: ${errno}`);
     },
   };
 }
@@ -88,12 +87,18 @@ function readCheckMemory(fields: Fields): Step {
   const expect = new Expected(pages, Object.fromEntries(frames.map((frame) => [frame, word])));
   return onGuest(fields, 'checkMemory', { gfns: frames.map(Number) }, (session, domid) => {
     const got: Record<string, Value> = {};
-    for (const frame of frames) got[frame] = loadPage(session, domid, Number(frame)).getUint32(0, true);
-    return expect.differences(got).map((difference) => ({
+    const told: Record<string, string> = {};
+    for (const frame of frames) {
+      const value = loadPage(session, domid, Number(frame)).getUint32(0, true);
+      got[frame] = value;
+      told[frame] = hex(value);
+    }
+    const differences = expect.differences(got).map((difference) => ({
       what: `frame ${difference.what}`,
       expected: hex(difference.expected),
       got: hex(difference.got),
     }));
+    return { differences, told };
   });
 }
 
@@ -115,9 +120,10 @@ function readCheckVeInfo(fields: Fields): Step {
     gpa: u64,
     eptp_index: u32,
   });
-  return onGuest(fields, 'checkVeInfo', { gfn }, (session, domid) =>
-    expect.differences(veInfo(loadPage(session, domid, gfn))),
-  );
+  return onGuest(fields, 'checkVeInfo', { gfn }, (session, domid) => {
+    const told = veInfo(loadPage(session, domid, gfn));
+    return { differences: expect.differences(told), told };
+  });
 }
 
 function veInfo(page: DataView): Got {

@@ -14,7 +14,7 @@ import { RecordingError } from './error.js';
 import { Expected, s32, text } from './expected.js';
 import type { Fields } from './fields.js';
 import type { Session } from './session.js';
-import { impossible, NO_GUEST, readTarget, type Step } from './step.js';
+import { impossible, NO_GUEST, readTarget, type Step, toldResult } from './step.js';
 
 const CALLS: CallTable = { ...ALTP2M_CALLS, ...DOMAIN_CALLS, ...MONITOR_CALLS, ...CREATE_CALLS, ...HOST_CALLS };
 /** The raw hypercall, whose bytes the row gives. */
@@ -39,8 +39,12 @@ export function readDom0Step(fields: Fields, call: string): Step {
       const domid = target(session) ?? (spec === CREATE_CALLS['xc_domain_create'] ? 0 : null);
       if (domid === null) return impossible(NO_GUEST);
       const got = attempt(() => make(session, domid));
-      const told = out?.differences({ ...spec.always?.(session, domid), ...got.out }, 'out.') ?? [];
-      return [...result.differences({ rc: got.rc, errno: got.errno }), ...told];
+      const given = { ...spec.always?.(session, domid), ...got.out };
+      const differences = [
+        ...result.differences({ rc: got.rc, errno: got.errno }),
+        ...(out?.differences(given, 'out.') ?? []),
+      ];
+      return { differences, told: { ...toldResult(got), ...(Object.keys(given).length > 0 && { out: given }) } };
     },
   };
 }
@@ -87,7 +91,8 @@ function readRaw(fields: Fields): Step {
       const domid = target(session);
       if (domid === null) return impossible(NO_GUEST);
       const rc = send(session, domid);
-      return expect.differences({ rc: rc < 0 ? -1 : rc, errno: rc < 0 ? errnoName(rc) : '0' });
+      const got = { rc: rc < 0 ? -1 : rc, errno: rc < 0 ? errnoName(rc) : '0' };
+      return { differences: expect.differences(got), told: toldResult(got) };
     },
   };
 }

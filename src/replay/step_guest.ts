@@ -97,7 +97,10 @@ export function readGuestStep(fields: Fields, call: string): Step {
         vmEvents: count,
         shutdown: session.shutdownOf(domid),
       };
-      return [...expect.differences(got), ...differences, ...missing(events.length, count)];
+      return {
+        differences: [...expect.differences(got), ...differences, ...missing(events.length, count)],
+        told: got,
+      };
     },
   };
 }

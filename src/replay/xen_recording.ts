@@ -6,7 +6,7 @@ import type { ModelOptions } from '../model/options.js';
 import { RecordingError } from './error.js';
 import { Fields } from './fields.js';
 import type { Mismatch, ReplayResult } from './result.js';
-import { Session } from './session.js';
+import { ModelSession, type Session } from './session.js';
 import type { Step } from './step.js';
 import { readDoStep } from './step_do.js';
 import { readDom0Step } from './step_dom0.js';
@@ -19,23 +19,40 @@ interface LabelledStep {
   readonly step: Step;
 }
 
-/** Reads the whole recording before the first step is taken: a file with a mistake replays not at all. */
+/** A machine as a recording describes it. */
+export type RecordedMachine = ModelOptions & { readonly release: (typeof RELEASES)[number] };
+
+/** Replays on a software Xen. Reads the whole recording before the first step is taken: a mistake in it stops all. */
 export function replayXenRecording(recording: unknown): ReplayResult {
+  return playXenRecording(recording, (machine) => new ModelSession(machine));
+}
+
+/**
+ * Takes the steps of a recording where `open` says.
+ *
+ * @param note hears what each step gave, in order
+ */
+export function playXenRecording(
+  recording: unknown,
+  open: (machine: RecordedMachine) => Session,
+  note: (told: unknown) => void = () => {},
+): ReplayResult {
   const fields = new Fields(recording, '');
   const machine = readMachine(fields);
   const steps = fields.list('steps').map(readStep);
   fields.end();
-  using session = new Session(machine);
+  using session = open(machine);
   const mismatches: Mismatch[] = [];
   for (const { row, phase, at, step } of steps) {
-    const differences = takeStep(session, at, step);
+    const { differences, told } = takeStep(session, at, step);
+    note(told);
     if (differences.length > 0) mismatches.push({ row, phase, call: step.call, args: step.args, differences });
   }
   return { matched: steps.length - mismatches.length, total: steps.length, mismatches };
 }
 
 /** The machine that the recording was made on. */
-function readMachine(fields: Fields): ModelOptions & { readonly release: (typeof RELEASES)[number] } {
+function readMachine(fields: Fields): RecordedMachine {
   fields.ignore('format', 'xen', 'hypervisor', 'notes', 'exact');
   const cpu = fields.object('cpu');
   cpu.ignore('count');
