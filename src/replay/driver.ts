@@ -33,7 +33,9 @@ export type Command =
   | { readonly kind: 'vmfunc'; readonly leaf: number; readonly index: number }
   | { readonly kind: 'vmfunc_read'; readonly leaf: number; readonly index: number; readonly gpa: number }
   | { readonly kind: 'vmcall'; readonly op: number; readonly args: readonly number[] }
-  | { readonly kind: 'ud2' };
+  | { readonly kind: 'ud2' }
+  /** Nothing: when it is over, the guest has been through its loop in the view that it is in. */
+  | { readonly kind: 'nop' };
 
 export interface CommandResult {
   /** False: the guest did not come back. The rest says nothing then. */
@@ -161,6 +163,8 @@ export class GuestDriver {
         // the instruction is Intel's; AMD's processors have another and raise #UD on this one
         if (vcpu.domain.host.cpu.vendor !== 'intel') throw new Fault(VECTOR_UD);
         return vcpu.hypercall(command.op, ...command.args);
+      case 'nop':
+        return 0;
       case 'ud2':
         this.#check(vcpu.undefinedInstruction());
         return 0;

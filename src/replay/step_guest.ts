@@ -31,6 +31,7 @@ const COMMANDS: Readonly<Record<string, ReadCommand>> = {
   write: (args) => ({ command: { kind: 'write', gpa: readAddress(args), value: args.u32('value') } }),
   call: (args) => ({ command: { kind: 'call', gpa: args.u32('gpa') } }),
   ud2: () => ({ command: { kind: 'ud2' } }),
+  nop: () => ({ command: { kind: 'nop' } }),
   vmfunc: (args) => ({ command: { kind: 'vmfunc', leaf: args.u32('leaf'), index: args.u32('index') } }),
   vmfunc_read: (args) => {
     args.oneOf('then', ['vmfunc(0,0)']);
@@ -109,8 +110,9 @@ function told(command: Command, result: CommandResult | undefined): Got {
   const finished = result?.finished ?? false;
   const exception = finished ? (result?.exception ?? null) : undefined;
   const value = finished ? result?.value : undefined;
-  if (command.kind !== 'vmcall') return { finished, exception, value };
-  return { finished, exception, rc: value ?? NO_RESULT };
+  if (command.kind === 'vmcall') return { finished, exception, rc: value ?? NO_RESULT };
+  const hasValue = command.kind === 'read' || command.kind === 'call' || command.kind === 'vmfunc_read';
+  return { finished, exception, value: hasValue && exception === null ? value : undefined };
 }
 
 /** Events that were recorded and did not come. */
