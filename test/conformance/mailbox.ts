@@ -1,0 +1,126 @@
+/** How dom0 speaks to `guest/guest.S` in a real guest: requests and answers in a page that both see. */
+
+import { readFileSync } from 'node:fs';
+import * as xc from '#dist/index.js';
+import { GUEST_FRAMES, type GuestOutcome } from './guest.js';
+import { store } from './hvm.js';
+
+/** Built by scripts/build-guest.mjs. */
+const PROGRAM = 'build/test/guest.bin';
+const READY = 0x52454459;
+
+/** Operations, by their place in the program's table; one beyond it does nothing. */
+export const OP = {
+  vmfunc: 0,
+  read: 1,
+  write: 2,
+  call: 3,
+  vmcall: 4,
+  vmmcall: 5,
+  vmfuncRead: 6,
+  ud2: 7,
+  halt: 9,
+  nop: 99,
+} as const;
+
+/** 32-bit words of the mailbox. */
+const BOX = { request: 0, opcode: 1, args: 2, done: 16, result: 17, vector: 18, ready: 21 } as const;
+
+/** A guest that has not answered after this long will not: an answer takes microseconds. */
+const PATIENCE_MS = 1500;
+/** How often the domain is asked whether it is still alive while it does not answer. */
+const ALIVE_MS = 20;
+
+const idle = new Int32Array(new SharedArrayBuffer(4));
+
+/** Gives the processor up for a millisecond: with one processor the guest runs only while dom0 does not. */
+function rest(): void {
+  Atomics.wait(idle, 0, 0, 1);
+}
+
+export class Mailbox implements Disposable {
+  readonly #xch: xc.XcInterface;
+  readonly #domid: number;
+  readonly #mapping: xc.ForeignMapping;
+  readonly #words: Int32Array;
+  readonly #poll: () => void;
+  #requests = 0;
+
+  /**
+   * Puts the program into a domain that has memory and does not run yet.
+   *
+   * @param poll called while an answer is waited for: an agent's turn
+   */
+  constructor(xch: xc.XcInterface, domid: number, poll: () => void = () => {}) {
+    this.#xch = xch;
+    this.#domid = domid;
+    this.#poll = poll;
+    store(xch, domid, GUEST_FRAMES.code, readFileSync(PROGRAM));
+    this.#mapping = xc.xc_map_foreign_range(xch, domid, 4096, xc.PROT_READ | xc.PROT_WRITE, GUEST_FRAMES.mailbox);
+    this.#mapping.bytes.fill(0);
+    const { buffer, byteOffset } = this.#mapping.bytes;
+    this.#words = new Int32Array(buffer, byteOffset, 1024);
+  }
+
+  /** Waits until the program has started; false when it does not. */
+  started(): boolean {
+    return this.#wait(() => this.#word(BOX.ready) === READY);
+  }
+
+  /** Has the program do something, and waits for its answer. `args` are eax, ebx, ecx ... */
+  request(opcode: number, ...args: readonly number[]): GuestOutcome {
+    const number = this.post(opcode, ...args);
+    const finished = this.#wait(() => this.#word(BOX.done) === number);
+    const vector = this.#word(BOX.vector);
+    return {
+      finished,
+      exception: finished && vector !== -1 ? vector : null,
+      value: finished ? this.#word(BOX.result) >>> 0 : 0,
+    };
+  }
+
+  /** Writes a request, its number last, and does not wait. */
+  post(opcode: number, ...args: readonly number[]): number {
+    for (const [i, value] of args.entries()) Atomics.store(this.#words, BOX.args + i, value | 0);
+    Atomics.store(this.#words, BOX.opcode, opcode);
+    this.#requests++;
+    Atomics.store(this.#words, BOX.request, this.#requests);
+    return this.#requests;
+  }
+
+  /** Waits until the domain has shut down; false when it goes on. */
+  down(): boolean {
+    return this.#wait(() => !this.#alive());
+  }
+
+  [Symbol.dispose](): void {
+    this.#mapping.close();
+  }
+
+  #wait(over: () => boolean): boolean {
+    const begin = Date.now();
+    let nextLook = begin + ALIVE_MS;
+    for (let now = begin; now < begin + PATIENCE_MS; now = Date.now()) {
+      if (over()) return true;
+      this.#poll();
+      if (now >= nextLook) {
+        if (!this.#alive()) return over();
+        nextLook = now + ALIVE_MS;
+      }
+      rest();
+    }
+    return over();
+  }
+
+  #alive(): boolean {
+    try {
+      return !xc.xc_domain_getinfo_single(this.#xch, this.#domid).shutdown;
+    } catch {
+      return false;
+    }
+  }
+
+  #word(index: number): number {
+    return Atomics.load(this.#words, index);
+  }
+}
