@@ -145,6 +145,8 @@ export function xc_domain_sethandle(xch: XcInterface, domid: number, handle: str
 /**
  * Says what happens to a vCPU that runs into a forbidden page while nobody listens: required, the domain crashes; else
  * (the default) the page becomes accessible and the vCPU goes on.
+ *
+ * @throws XenError `EPERM`: the domain is the caller, or the caller is not privileged
  */
 export function xc_domain_set_access_required(xch: XcInterface, domid: number, required: boolean): void {
   checkBoolean(required, 'required');

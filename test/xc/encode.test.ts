@@ -158,6 +158,99 @@ const ROWS: readonly Row[] = [
   },
 ];
 
+/** An altp2m operation's 80 bytes; `places` are offsets in the whole. */
+const altp2m = (cmd: number, ...places: readonly Place[]): string =>
+  pack(80, [0, 4, 1], [4, 4, cmd], [8, 2, 0x7ff0], ...places);
+
+const accessDefault = (release: Release): number => (releaseIndex(release) >= releaseIndex('4.20') ? 11 : 10);
+const D = xc.DOMID_SELF;
+const GFN = 0x1_2345_6789;
+
+/** Name, call, and the operation for each release. */
+const ALTP2M: readonly (readonly [string, (xch: xc.XcInterface) => unknown, (release: Release) => string])[] = [
+  ['xc_altp2m_get_domain_state', (xch) => xc.xc_altp2m_get_domain_state(xch, D), () => altp2m(1)],
+  ['xc_altp2m_set_domain_state', (xch) => xc.xc_altp2m_set_domain_state(xch, D, true), () => altp2m(2, [16, 1, 1])],
+  [
+    'xc_altp2m_set_vcpu_enable_notify',
+    (xch) => xc.xc_altp2m_set_vcpu_enable_notify(xch, D, 3, GFN),
+    () => altp2m(3, [16, 4, 3], [24, 8, GFN]),
+  ],
+  [
+    'xc_altp2m_set_vcpu_disable_notify',
+    (xch) => xc.xc_altp2m_set_vcpu_disable_notify(xch, D, 3),
+    () => altp2m(13, [16, 4, 3]),
+  ],
+  [
+    'xc_altp2m_create_view',
+    (xch) => xc.xc_altp2m_create_view(xch, D, xc.XENMEM_access.default),
+    (release) => altp2m(4, [18, 2, accessDefault(release)]),
+  ],
+  ['xc_altp2m_destroy_view', (xch) => xc.xc_altp2m_destroy_view(xch, D, 0xfffe), () => altp2m(5, [16, 2, 0xfffe])],
+  ['xc_altp2m_switch_to_view', (xch) => xc.xc_altp2m_switch_to_view(xch, D, 9), () => altp2m(6, [16, 2, 9])],
+  [
+    'xc_altp2m_set_mem_access',
+    (xch) => xc.xc_altp2m_set_mem_access(xch, D, 9, xc.INVALID_GFN, xc.XENMEM_access.default),
+    (release) => altp2m(7, [16, 2, 9], [18, 2, accessDefault(release)], [24, 8, -1]),
+  ],
+  [
+    'xc_altp2m_get_mem_access',
+    (xch) => xc.xc_altp2m_get_mem_access(xch, D, 9, GFN),
+    () => altp2m(12, [16, 2, 9], [24, 8, GFN]),
+  ],
+  [
+    'xc_altp2m_change_gfn',
+    (xch) => xc.xc_altp2m_change_gfn(xch, D, 9, GFN, xc.INVALID_GFN),
+    () => altp2m(8, [16, 2, 9], [24, 8, GFN], [32, 8, -1]),
+  ],
+  [
+    'xc_altp2m_set_suppress_ve',
+    (xch) => xc.xc_altp2m_set_suppress_ve(xch, D, 9, GFN, true),
+    () => altp2m(10, [16, 2, 9], [18, 1, 1], [24, 8, GFN]),
+  ],
+  [
+    'xc_altp2m_get_suppress_ve',
+    (xch) => xc.xc_altp2m_get_suppress_ve(xch, D, 9, GFN),
+    () => altp2m(11, [16, 2, 9], [24, 8, GFN]),
+  ],
+  [
+    'xc_altp2m_set_suppress_ve_multi',
+    (xch) => xc.xc_altp2m_set_suppress_ve_multi(xch, D, 9, GFN, GFN + 5, true),
+    () => altp2m(15, [16, 2, 9], [18, 1, 1], [24, 8, GFN], [32, 8, GFN + 5]),
+  ],
+  ['xc_altp2m_get_vcpu_p2m_idx', (xch) => xc.xc_altp2m_get_vcpu_p2m_idx(xch, D, 3), () => altp2m(14, [16, 4, 3])],
+  [
+    'xc_altp2m_set_visibility',
+    (xch) => xc.xc_altp2m_set_visibility(xch, D, 9, true),
+    () => altp2m(16, [16, 2, 9], [18, 1, 1]),
+  ],
+];
+
+for (const [name, run, bytes] of ALTP2M) {
+  test(`${name} sends the bytes of each release`, () => {
+    for (const release of RELEASES) {
+      const { xen, xch } = opened(release);
+      // what an altp2m call left in the operand must not show
+      xen.arena.bytes.fill(0xee, 64, 64 + 48);
+      run(xch);
+      assert.deepEqual([xen.call.op, xen.call.args[0]], [34, 25]);
+      assert.equal(operand(xen.call, 80), bytes(release), release);
+    }
+  });
+}
+
+test('XENMEM_access.r_pw is 10 since Xen 4.20 and refused before', () => {
+  for (const release of RELEASES) {
+    const { xen, xch } = opened(release);
+    const act = (): number => xc.xc_altp2m_create_view(xch, D, xc.XENMEM_access.r_pw);
+    if (releaseIndex(release) < releaseIndex('4.20')) {
+      assert.throws(act, { name: 'RangeError', message: new RegExp(`since Xen 4\\.20; this is ${release}`) });
+      continue;
+    }
+    act();
+    assert.equal(operand(xen.call, 80), altp2m(4, [18, 2, 10]));
+  }
+});
+
 for (const { name, run, op, args = [], bytes, since = '4.14' } of ROWS) {
   test(`${name} sends the bytes of each release`, () => {
     for (const release of RELEASES.filter((one) => releaseIndex(one) >= releaseIndex(since))) {
