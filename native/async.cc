@@ -24,7 +24,7 @@ class HypercallWork {
       napi_delete_async_work(env, work->work_);
       return nullptr;
     }
-    work.release();  // Complete() has it now
+    (void)work.release();  // Complete() has it now
     return promise;
   }
 

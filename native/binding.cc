@@ -141,7 +141,7 @@ napi_value Call(napi_env env, napi_callback_info raw) {
 
 /// Adds a function of the handle to its object. The function keeps the handle alive.
 void AddFunction(const Napi::Object &object, const char *name, napi_callback callback, Handle *handle) {
-  const napi_env env = object.Env();
+  napi_env env = object.Env();
   napi_value function = nullptr;
   if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, handle, &function) != napi_ok) return;
   const auto release = [](napi_env ending, void *data, void *) { static_cast<Handle *>(data)->Release(ending); };
@@ -196,7 +196,7 @@ Napi::Value Open(const Napi::CallbackInfo &info) {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto *const environment = new Environment;
   env.SetInstanceData(environment);
-  const napi_env raw = env;
+  napi_env raw = env;
   env.AddCleanupHook([raw, environment] { environment->End(raw); });
   napi_value open = nullptr;
   if (napi_create_function(env, "open", NAPI_AUTO_LENGTH, Call<Open>, nullptr, &open) == napi_ok) {

@@ -12,9 +12,9 @@
 namespace xenctrl {
 namespace {
 
-constexpr uint64_t kPagedOutPatience = 60 * 1000000;  // us
-constexpr uint32_t kFirstSleep = 100;                 // us
-constexpr uint32_t kLongestSleep = 100 * 1000;        // us
+constexpr uint64_t kPagedOutPatience = 60'000'000;  // us
+constexpr uint32_t kFirstSleep = 100;               // us
+constexpr uint32_t kLongestSleep = 100'000;         // us
 
 int OpenDevice(const char *path) {
   const int fd = open(path, O_RDWR | O_CLOEXEC);

@@ -26,7 +26,11 @@ const GLIBCXX_FLOOR = '3.4.25';
  */
 export function buildNative() {
   if (process.platform !== 'linux') {
-    return { built: false, reason: `the addon is for Linux, this is ${process.platform}`, mend: 'nothing: use the model' };
+    return {
+      built: false,
+      reason: `the addon is for Linux, this is ${process.platform}`,
+      mend: 'nothing: use the model',
+    };
   }
   const missing = missingTool();
   if (missing) return { built: false, ...missing };
@@ -59,13 +63,19 @@ function missingTool() {
     try {
       from.resolve(`${name}/package.json`);
     } catch {
-      return { reason: `${name} is not installed`, mend: 'npm install --save-dev node-gyp@12 node-addon-api@8, then npm run build:native' };
+      return {
+        reason: `${name} is not installed`,
+        mend: 'npm install --save-dev node-gyp@12 node-addon-api@8, then npm run build:native',
+      };
     }
   }
   const compiler = (process.env.CXX ?? 'g++').split(' ')[0];
   for (const tool of [compiler, 'make', 'python3']) {
     if (spawnSync(tool, ['--version'], { stdio: 'ignore' }).error) {
-      return { reason: `${tool} is not installed`, mend: 'apt install g++ make python3 (Debian), then npm run build:native' };
+      return {
+        reason: `${tool} is not installed`,
+        mend: 'apt install g++ make python3 (Debian), then npm run build:native',
+      };
     }
   }
   return null;
