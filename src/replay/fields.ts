@@ -70,7 +70,7 @@ export class Fields {
     const value = this.raw(key);
     if (!Array.isArray(value)) return wrong(this.place(key), value, 'a list');
     if (value.length > most) return wrong(this.place(key), value, `a list of at most ${most} entries`);
-    return value;
+    return Array.from(value); // a list with holes has none now
   }
 
   string(key: string): string {
