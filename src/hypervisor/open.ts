@@ -63,6 +63,12 @@ export function openHypervisor(
   );
 }
 
+/** Why a backend cannot work here, with what mends it; null when it can. */
+export function backendRefusal(name: BackendName): string | null {
+  const adapter = adapters.get(name);
+  return adapter ? adapter.unavailable() : 'this version of xenctrl does not have it';
+}
+
 function openNamed(name: BackendName): Hypervisor {
   const adapter = adapters.get(name);
   if (!adapter) throw new TypeError(`unknown backend '${name}': use auto, privcmd, libxen or model`);

@@ -69,6 +69,8 @@ export const DEFAULT_SCENARIO: Scenario = {
 };
 
 const ACCESS: Readonly<Record<string, XenmemAccess>> = XENMEM_access;
+/** What libxl gives a small guest for page tables, and more than its views need. */
+const PAGING_POOL = 8 * 2 ** 20;
 const MAX_VCPUS = 512;
 const MAX_PAGES = 2 ** 40;
 const MAX_VIEWS = 512;
@@ -151,6 +153,7 @@ function startGuest(xen: ModelXen, options: ScenarioGuest, at: string): Scenario
   const { name = null, paused = false, views = [], altp2mOn = views.length > 0, ...rest } = options;
   const guest = attempt(at, () => xen.createGuest(rest));
   const { altp2m, isHvm } = guest.domain;
+  if (isHvm) guest.domain.pagingPoolBytes = PAGING_POOL;
   if (altp2mOn) {
     if (!isHvm || !xen.altp2mSupported || (rest.altp2m ?? 'disabled') === 'disabled') {
       const why = xen.altp2mSupported ? 'the guest has no altp2m mode' : 'this machine has no altp2m';

@@ -1,0 +1,61 @@
+/** What a command is. */
+
+import type { ParsedOptions } from './options.js';
+import type { Style } from './style.js';
+
+export interface Option {
+  /** Without the dashes. */
+  readonly name: string;
+  readonly short?: string;
+  /** What its value is called; none: a switch. */
+  readonly value?: string;
+  /** The values that there are, when they can be listed. */
+  readonly values?: readonly string[];
+  readonly help: string;
+}
+
+/** An operand; the names are for the usage line and the completion. */
+export interface Operand {
+  readonly name: string;
+  readonly optional?: boolean;
+  readonly values?: readonly string[];
+}
+
+/** What a command did, in both forms. */
+export interface Outcome {
+  /** The result for `--json`. */
+  readonly json: unknown;
+  /** The result for people: lines. */
+  readonly text: (style: Style, columns: number) => readonly string[];
+  /** Default 0. */
+  readonly code?: number;
+  /** What else is to be known: after the text, or with `--json` on stderr. */
+  readonly aside?: string;
+}
+
+/** What a command gets. */
+export interface Context {
+  readonly operands: readonly string[];
+  readonly options: ParsedOptions;
+  /** Says something beside the result, on stderr. */
+  readonly note: (line: string) => void;
+  /** Says how far it is; empty: done. Shown on terminals only. */
+  readonly progress: (text: string) => void;
+  /** Fires on the first Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
+export interface Command {
+  readonly name: string;
+  /** One line, without a full stop. */
+  readonly summary: string;
+  /** More about it, paragraphs. */
+  readonly description?: readonly string[];
+  readonly operands?: readonly Operand[];
+  readonly options?: readonly Option[];
+  /** A command line after `xenctrl`, and what it does. */
+  readonly examples?: readonly (readonly [line: string, what: string])[];
+  /** Instead of {@link run}. */
+  readonly commands?: readonly Command[];
+  readonly run?: (context: Context) => Outcome | Promise<Outcome>;
+}

@@ -1,0 +1,25 @@
+/** The commands. Each is loaded when it is called, so that one does not pay for the others. */
+
+import type { Command } from './command.js';
+
+type Loader = () => Promise<Command>;
+
+const LOADERS: ReadonlyMap<string, Loader> = new Map<string, Loader>([
+  ['demo', async () => (await import('./demo/command.js')).demo],
+  ['doctor', async () => (await import('./doctor/command.js')).doctor],
+  ['info', async () => (await import('./info.js')).info],
+  ['list', async () => (await import('./list.js')).list],
+  ['altp2m', async () => (await import('./altp2m/command.js')).altp2m],
+  ['completion', async () => (await import('./completion.js')).completion],
+]);
+
+export const COMMAND_NAMES: readonly string[] = [...LOADERS.keys()];
+
+/** A command by its name. */
+export async function loadCommand(name: string): Promise<Command | undefined> {
+  return await LOADERS.get(name)?.();
+}
+
+export async function loadAllCommands(): Promise<Command[]> {
+  return await Promise.all([...LOADERS.values()].map((load) => load()));
+}
