@@ -4,7 +4,7 @@ import { errno } from '../abi/errno.js';
 import { HVM_NR_PARAMS, HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
-import { PAGE_SHIFT } from '../abi/xen.js';
+import { PAGE_SHIFT, PAGE_SIZE } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
 import type { MachineMemory } from './machine_memory.js';
@@ -14,6 +14,9 @@ import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mState, type PageOrder } from
 import { Vcpu, type VcpuState } from './vcpu.js';
 
 const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
+
+/** `hap_enable` gives a new domain's page tables 256 pages. */
+const INITIAL_PAGING_POOL = 256 * PAGE_SIZE;
 
 /** What a domain is made with. */
 export interface DomainConfig {
@@ -67,7 +70,9 @@ export class Domain {
   defaultAccess = ACCESS_RWX;
   maxPages = 0;
   totPages = 0;
-  pagingPoolBytes = 0;
+  /** UUID. */
+  readonly handle: Uint8Array;
+  pagingPoolBytes: number;
   /** A new domain is paused once, by its creator. */
   pauseCount = 1;
   /** Null while it runs; else a `SHUTDOWN_*` reason. */
@@ -80,6 +85,8 @@ export class Domain {
   constructor(host: Host, config: DomainConfig) {
     this.host = host;
     this.config = config;
+    this.handle = config.handle.slice();
+    this.pagingPoolBytes = config.hap ? INITIAL_PAGING_POOL : 0;
     this.params[HVM_PARAM_ALTP2M] = config.altp2mMode;
     this.vcpus = Array.from({ length: config.maxVcpus }, (_, id) => new Vcpu(this, id));
     this.altp2m = new Altp2m(this);
@@ -202,7 +209,7 @@ export class Domain {
   /** What {@link restore} needs to make this domain again. The agent is no part of it: it is code, not state. */
   save(): DomainState {
     return {
-      config: { ...this.config, handle: Buffer.from(this.config.handle).toString('hex') },
+      config: { ...this.config, handle: Buffer.from(this.handle).toString('hex') },
       params: [...this.params],
       defaultAccess: this.defaultAccess,
       maxPages: this.maxPages,

@@ -39,7 +39,7 @@ export function encodeDomainInfo(domain: Domain): Uint8Array {
   put('ssidref', domain.config.ssidref);
   put('gpaddr_bits', cpu.maxphysaddr);
   put('arch_config.emulation_flags', domain.config.emulationFlags);
-  info.set(domain.config.handle, layout.at['handle'] ?? 0);
+  info.set(domain.handle, layout.at['handle'] ?? 0);
   return info;
 }
 

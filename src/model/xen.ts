@@ -267,7 +267,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       case __HYPERVISOR_memory_op:
         return memoryOp(caller, a1, a2);
       case __HYPERVISOR_xen_version:
-        return xenVersion(this, this.commandLine, caller, a1, a2);
+        return xenVersion(this, caller, a1, a2);
       case __HYPERVISOR_sched_op:
         return schedOp(caller, a1, a2);
       case __HYPERVISOR_sysctl:

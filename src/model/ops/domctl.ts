@@ -11,6 +11,7 @@ import {
   XEN_DOMCTL_pausedomain,
   XEN_DOMCTL_set_access_required,
   XEN_DOMCTL_set_paging_mempool_size,
+  XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_unpausedomain,
   xen_domctl,
@@ -71,7 +72,7 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
       return 0;
     case XEN_DOMCTL_pausedomain:
       if (self) return -errno.EINVAL;
-      if (domain.pauseCount >= MAX_PAUSES) return -errno.EUSERS;
+      if (domain.pauseCount >= MAX_PAUSES) return -errno.EOVERFLOW;
       domain.pauseCount++;
       return 0;
     case XEN_DOMCTL_unpausedomain:
@@ -83,6 +84,9 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
       return 0;
     case XEN_DOMCTL_max_vcpus:
       return self || view.getUint32(u, true) !== domain.config.maxVcpus ? -errno.EINVAL : 0;
+    case XEN_DOMCTL_setdomainhandle:
+      domain.handle.set(new Uint8Array(view.buffer, view.byteOffset + u, domain.handle.length));
+      return 0;
     case XEN_DOMCTL_set_access_required:
       return setAccessRequired(domain, self, view.getUint8(u) !== 0);
     case XEN_DOMCTL_gethvmcontext:

@@ -69,6 +69,10 @@ function physinfo(host: SysctlHost, view: DataView, u: number): void {
   put('total_pages', host.memory.totalPages);
   put('free_pages', host.memory.freePages);
   put('max_mfn', host.memory.totalPages);
+  // the words of CPUID that tell VMX and SVM: leaf 1 ecx and leaf 0x80000001 ecx
+  const words = u + (layout.at.hw_cap ?? 0);
+  if (host.cpu.vendor === 'intel') view.setUint32(words + 4, 1 << 5, true);
+  else view.setUint32(words + 12, 1 << 2, true);
 }
 
 function getDomainInfoList(host: SysctlHost, caller: Caller, address: number): number {

@@ -25,10 +25,16 @@ import { PAGE_SIZE } from '../../abi/xen.js';
 import type { Caller } from '../caller.js';
 import type { Host } from '../domain.js';
 
+/** What xen_version tells about the machine. */
+interface VersionHost extends Host {
+  readonly commandLine: string;
+  readonly shadow: boolean;
+}
+
 /** Where a PV guest's own address space begins; HVM callers are told it, too. */
 const HYPERVISOR_VIRT_START = 0xffff_8000_0000_0000n;
 
-export function xenVersion(host: Host, commandLine: string, caller: Caller, cmd: number, address: number): number {
+export function xenVersion(host: VersionHost, caller: Caller, cmd: number, address: number): number {
   const minor = 14 + releaseIndex(host.release);
   switch (cmd) {
     case XENVER_version:
@@ -40,7 +46,7 @@ export function xenVersion(host: Host, commandLine: string, caller: Caller, cmd:
     case XENVER_changeset:
       return text(caller, address, 'software model', XEN_CHANGESET_INFO_LEN);
     case XENVER_commandline:
-      return text(caller, address, commandLine, XEN_COMMANDLINE_LEN);
+      return text(caller, address, host.commandLine, XEN_COMMANDLINE_LEN);
     case XENVER_compile_info:
       return compileInfo(caller, address);
     case XENVER_platform_parameters:
@@ -50,7 +56,7 @@ export function xenVersion(host: Host, commandLine: string, caller: Caller, cmd:
     case XENVER_pagesize:
       return address === 0 ? PAGE_SIZE : -errno.EINVAL;
     case XENVER_guest_handle:
-      return bytes(caller, address, caller.domain.config.handle);
+      return bytes(caller, address, caller.domain.handle);
     case XENVER_build_id:
       return -errno.ENODATA;
     default:
@@ -59,8 +65,8 @@ export function xenVersion(host: Host, commandLine: string, caller: Caller, cmd:
 }
 
 /** Guest ABIs; `3.0` is the ABI's version, the same in every Xen 4. */
-function capabilities(host: Host): string {
-  const hvm = host.cpu.hap ? 'hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ' : '';
+function capabilities(host: VersionHost): string {
+  const hvm = host.cpu.hap || host.shadow ? 'hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ' : '';
   return `xen-3.0-x86_64 ${hvm}`;
 }
 
