@@ -17,7 +17,7 @@ export interface Recording {
 export interface Row {
   expect?: { rc?: number; errno?: string; out?: Record<string, unknown>; [key: string]: unknown };
   args?: Record<string, unknown>;
-  events?: { expect: Record<string, unknown>; [key: string]: unknown }[];
+  events?: Row[];
   [key: string]: unknown;
 }
 
