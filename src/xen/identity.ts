@@ -19,16 +19,23 @@ export class Identity {
   readonly domid: number;
   /** For how many milliseconds a check is good. */
   readonly #trustFor: number;
+  /** Where the answer has the id and the handle, for the running release. */
+  readonly #idAt: number;
+  readonly #handleAt: number;
   #uuid: string;
-  #handle: Uint8Array;
+  /** The handle as four words, which compare fast. */
+  #handle: DataView;
   #checkedAt = Number.NEGATIVE_INFINITY;
 
   constructor(xch: XcInterface, domid: number, uuid: string, trustFor: number) {
+    const { at } = xen_domctl_getdomaininfo.for(xch.abi.release);
     this.xch = xch;
     this.domid = domid;
     this.#trustFor = trustFor;
+    this.#idAt = DOMCTL_U + (at.domain as number);
+    this.#handleAt = DOMCTL_U + (at.handle as number);
     this.#uuid = uuid;
-    this.#handle = parseUuid(uuid);
+    this.#handle = handleOf(uuid);
   }
 
   get uuid(): string {
@@ -38,7 +45,7 @@ export class Identity {
   /** The domain was given another handle by this process. */
   rename(uuid: string): void {
     this.#uuid = uuid;
-    this.#handle = parseUuid(uuid);
+    this.#handle = handleOf(uuid);
   }
 
   /**
@@ -55,26 +62,35 @@ export class Identity {
   /** As {@link check}, however fresh the last one is. */
   checkNow(syscall: string): void {
     const { xch, domid } = this;
-    beginDomctl(xch, 'xc_domain_getinfo_single', XEN_DOMCTL_getdomaininfo, domid, 'reads');
+    const view = beginDomctl(xch, 'xc_domain_getinfo_single', XEN_DOMCTL_getdomaininfo, domid, 'reads');
     const rc = domctl(xch);
     if (rc < 0) {
       if (rc === -errno.ESRCH) throw gone(syscall, domid, 'the domain is gone');
       throw privilegedError(xch, 'domctl', 'xc_domain_getinfo_single', rc, domid);
     }
-    const { bytes, view } = xch.hypervisor.arena;
-    const { at } = xen_domctl_getdomaininfo.for(xch.abi.release);
     // up to 4.17 Xen answers for a missing id with the next domain
-    if (view.getUint16(DOMCTL_U + (at.domain as number), true) !== domid) {
-      throw gone(syscall, domid, 'the domain is gone');
+    if (view.getUint16(this.#idAt, true) !== domid) throw gone(syscall, domid, 'the domain is gone');
+    if (!this.#isSame(view)) {
+      const now = formatUuid(xch.hypervisor.arena.bytes.subarray(this.#handleAt, this.#handleAt + 16));
+      throw gone(syscall, domid, `the domain that was meant (${this.#uuid}) is gone: this id is now that of ${now}`);
     }
-    const start = DOMCTL_U + (at.handle as number);
-    const handle = bytes.subarray(start, start + 16);
-    if (!this.#handle.every((byte, i) => byte === handle[i])) {
-      const hint = `the domain that was meant (${this.#uuid}) is gone: this id is now that of ${formatUuid(handle)}`;
-      throw gone(syscall, domid, hint);
-    }
-    this.#checkedAt = performance.now();
+    if (this.#trustFor > 0) this.#checkedAt = performance.now();
   }
+
+  #isSame(view: DataView): boolean {
+    const own = this.#handle;
+    const at = this.#handleAt;
+    return (
+      own.getInt32(0) === view.getInt32(at) &&
+      own.getInt32(4) === view.getInt32(at + 4) &&
+      own.getInt32(8) === view.getInt32(at + 8) &&
+      own.getInt32(12) === view.getInt32(at + 12)
+    );
+  }
+}
+
+function handleOf(uuid: string): DataView {
+  return new DataView(Uint8Array.from(parseUuid(uuid)).buffer);
 }
 
 function gone(syscall: string, domid: number, hint: string): XenError {

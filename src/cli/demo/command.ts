@@ -8,16 +8,15 @@ import { tellStory } from './story.js';
 import type { Step } from './teller.js';
 
 const DEFAULT_RELEASE: Release = '4.17';
-const CALL_COLUMNS = 62;
 const INDENT = ' '.repeat(9);
 
-function stepLines(step: Step, style: Style, columns: number): string[] {
+function stepLines(step: Step, room: number, style: Style, columns: number): string[] {
   const who = step.who === 'dom0' ? style.dom0('dom0 ') : style.guest('guest');
   const refused = step.got.startsWith('#') || step.got.startsWith('E');
   const sign = step.ok ? style.good('✓') : style.bad('✗');
   const answer = refused ? style.warning(step.got) : step.got;
   const failed = step.ok ? '' : style.bad(`  expected: ${step.wanted}`);
-  const lines = [`${sign} ${who}  ${padEnd(step.call, CALL_COLUMNS)} ${style.quiet('→')} ${answer}${failed}`];
+  const lines = [`${sign} ${who}  ${padEnd(step.call, room)} ${style.quiet('→')} ${answer}${failed}`];
   if (step.why !== '') lines.push(...wrap(step.why, columns, INDENT).map(style.quiet));
   return lines;
 }
@@ -30,11 +29,12 @@ function transcript(steps: readonly Step[], release: Release, style: Style, colu
       columns,
     ),
   ];
+  const room = Math.max(...steps.map(({ call }) => call.length));
   let act = '';
   for (const step of steps) {
     if (step.act !== act) lines.push('', style.heading(step.act));
     act = step.act;
-    lines.push(...stepLines(step, style, columns));
+    lines.push(...stepLines(step, room, style, columns));
   }
   return [...lines, '', ...closing(steps, style)];
 }

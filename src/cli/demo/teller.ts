@@ -122,7 +122,7 @@ const ACCESS_ARGUMENTS: Readonly<Record<string, number>> = {
 /** An argument as code; of a list, the first. */
 function argument(call: string, value: unknown, index: number): string {
   const one = (item: unknown): string => (ACCESS_ARGUMENTS[call] === index && item === 7 ? 'rwx' : shown(item));
-  return Array.isArray(value) ? `[${one(value[0])}, ...]` : one(value);
+  return Array.isArray(value) ? `[${one(value[0])}…]` : one(value);
 }
 
 function shown(value: unknown): string {
