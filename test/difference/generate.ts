@@ -263,6 +263,7 @@ const byGuest: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
     arbitrary: one(
       fc
         .tuple(index, address)
+        // biome-ignore lint/suspicious/noThenProperty: the format's own name
         .map(([i, gpa]) => guest('vmfunc_read', { leaf: 0, index: i, gpa, bytes: 4, then: 'vmfunc(0,0)' })),
     ),
   },
@@ -275,7 +276,51 @@ const byGuest: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
   },
 ];
 
-const anyStep = fc.oneof(...onViews, ...onFrames, ...encoded, ...byGuest);
+/** What chance alone rarely brings together: a restricted frame, its suppress-#VE bit, a vCPU in the view, the access. */
+const violations: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
+  {
+    weight: 10,
+    arbitrary: fc
+      .tuple(
+        fc.constantFrom(1, 2),
+        fc.constantFrom<number>(...STABLE),
+        fc.constantFrom(0, 1, 3, 4, 5, 8, 9),
+        bit,
+        bit,
+        bit,
+      )
+      .map(([v, gfn, a, sve, byVmfunc, write]) =>
+        steps(
+          dom0('xc_altp2m_set_mem_access', { view: v, gfn, access: a }),
+          dom0('xc_altp2m_set_suppress_ve', { view: v, gfn, sve }),
+          byVmfunc ? guest('vmfunc', { leaf: 0, index: v }) : dom0('xc_altp2m_switch_to_view', { view: v }),
+          SETTLE,
+          { do: 'zero', gfn: VE_PAGES[0] },
+          write
+            ? guest('write', { gpa: gfn * 4096 + 8, value: 0x1111, bytes: 4 })
+            : guest('read', { gpa: gfn * 4096 + 8, bytes: 4 }),
+          { do: 'checkVeInfo', gfn: VE_PAGES[0], expect: {} },
+          dom0('xc_altp2m_get_mem_access', { view: v, gfn }),
+        ),
+      ),
+  },
+  {
+    // EPT cannot express these: the access ends the domain
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.constantFrom(1, 2), fc.constantFrom(2, 6))
+      .map(([v, a]) =>
+        steps(
+          dom0('xc_altp2m_set_mem_access', { view: v, gfn: STABLE[0], access: a }),
+          dom0('xc_altp2m_switch_to_view', { view: v }),
+          guest('read', { gpa: STABLE[0] * 4096, bytes: 4 }),
+          dom0('xc_altp2m_get_vcpu_p2m_idx', { vcpu: 0 }),
+        ),
+      ),
+  },
+];
+
+const anyStep = fc.oneof(...onViews, ...onFrames, ...encoded, ...byGuest, ...violations);
 
 const MODES = ['mixed', 'external', 'limited', 'disabled'] as const;
 

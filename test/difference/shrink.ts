@@ -37,10 +37,11 @@ export function candidates({ sequence }: Failing): Sequence[] {
 }
 
 function withoutExpectation(step: RawStep): RawStep {
-  if (step['expect'] === undefined) return step;
+  const { expect } = step;
+  if (typeof expect !== 'object' || expect === null) return step;
   if (step['do'] !== 'checkMemory') return { ...step, expect: {} };
   // which frames are looked at is told by what is expected
-  const frames = Object.keys(step['expect']).map((frame) => [frame, 0]);
+  const frames = Object.keys(expect).map((frame) => [frame, 0]);
   return { ...step, expect: Object.fromEntries(frames) };
 }
 
