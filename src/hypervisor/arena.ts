@@ -43,13 +43,14 @@ export class Arena {
   /**
    * @param buffer the memory
    * @param base its address in the hypervisor's eyes; below 2^53
+   * @param size how much of the buffer is the arena's, from its start
    */
-  constructor(buffer: ArrayBuffer, base: number) {
-    this.bytes = new Uint8Array(buffer);
-    this.view = new DataView(buffer);
+  constructor(buffer: ArrayBuffer, base: number, size: number = buffer.byteLength) {
+    this.bytes = new Uint8Array(buffer, 0, size);
+    this.view = new DataView(buffer, 0, size);
     this.base = base;
     this.operandAddress = base + OPERAND_OFFSET;
-    this.#free = [{ offset: HEAP_OFFSET, size: buffer.byteLength - HEAP_OFFSET }];
+    this.#free = [{ offset: HEAP_OFFSET, size: size - HEAP_OFFSET }];
   }
 
   /** Bytes of the largest piece that {@link alloc} could give now. */

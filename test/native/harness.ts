@@ -30,6 +30,8 @@ export interface Case {
   readonly env?: Readonly<Record<string, string>>;
   /** Flags for Node. */
   readonly flags?: readonly string[];
+  /** Whether nothing may be printed, by native code either. */
+  readonly silent?: boolean;
   /** Why the case cannot run here. */
   readonly skip?: string | false;
   run(): void | Promise<void>;
@@ -67,6 +69,7 @@ async function startCase(url: string, name: string, one: Case, stub: string): Pr
     if (env['STUB_LOG'] === '') env['STUB_LOG'] = join(scratch, 'log');
     const { output, outcome } = await runStubbed([...(one.flags ?? []), fileURLToPath(url)], env, stub);
     assert.equal(outcome, 'exit 0', output);
+    if (one.silent) assert.equal(output, '');
   } finally {
     rmSync(scratch, { recursive: true });
   }

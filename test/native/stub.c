@@ -232,8 +232,8 @@ static struct area *area_at(uintptr_t address) {
   return NULL;
 }
 
-static long map_privcmd(unsigned long length, int prot, int fd) {
-  long address = raw(SYS_mmap, 0, (long)length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+static long map_privcmd(void *hint, unsigned long length, int prot, int fd) {
+  long address = raw(SYS_mmap, (long)hint, (long)length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address < 0 && address >= -4095) return address;
   pthread_mutex_lock(&areas_lock);
   size_t place = 0;
@@ -388,7 +388,8 @@ EXPORT long syscall(long number, ...) {
 }
 
 EXPORT void *mmap(void *address, size_t length, int prot, int flags, int fd, off_t offset) {
-  if (!(flags & MAP_ANONYMOUS) && kind_of(fd) == PRIVCMD) return (void *)as_libc(map_privcmd(length, prot, fd));
+  if (!(flags & MAP_ANONYMOUS) && kind_of(fd) == PRIVCMD)
+    return (void *)as_libc(map_privcmd(address, length, prot, fd));
   return (void *)as_libc(raw(SYS_mmap, (long)address, (long)length, prot, flags, fd, offset));
 }
 
