@@ -12,6 +12,8 @@ export interface CallSpec {
   readonly out?: Readers;
   /** Reads the arguments. */
   prepare(args: Fields, place: CallPlace): MakeCall;
+  /** The call is about no guest: it can be made when there is none. */
+  readonly needsNoGuest?: boolean;
   /** What is told whether or not the call succeeded; `out` of a call that did comes before it. */
   readonly always?: (session: Session, domid: number) => Got;
 }

@@ -18,18 +18,9 @@ import {
   xc_altp2m_switch_to_view,
 } from '../xc/altp2m.js';
 import { xc_altp2m_set_mem_access_multi, xc_altp2m_set_supress_ve_multi } from '../xc/altp2m_multi.js';
-import type { CallTable, MakeCall } from './call.js';
-import { RecordingError } from './error.js';
+import { readAccessLists } from './access_lists.js';
+import type { CallTable } from './call.js';
 import { flag, s32, u32, u64, wide } from './expected.js';
-import { type Fields, integerValue, u64Value } from './fields.js';
-
-/** The most entries that a replay makes up or takes for one call. */
-const MOST_ENTRIES = 2 ** 20;
-/** A recorder lists so many entries of a list, and for longer ones ... */
-const LISTED = 6;
-/** ... it always set this access on consecutive frames from this one on. */
-const LONG_ACCESS = 7;
-const LONG_FIRST = 0x20;
 
 export const ALTP2M_CALLS: CallTable = {
   xc_altp2m_get_domain_state: {
@@ -95,7 +86,13 @@ export const ALTP2M_CALLS: CallTable = {
       return ({ xch }, domid) => ({ access: encodeAccess(xc_altp2m_get_mem_access(xch, domid, view, gfn), xch.abi) });
     },
   },
-  xc_altp2m_set_mem_access_multi: { prepare: prepareAccessMulti },
+  xc_altp2m_set_mem_access_multi: {
+    prepare: (args) => {
+      const view = args.u16('view');
+      const { gfns, access } = readAccessLists(args);
+      return ({ xch }, domid) => xc_altp2m_set_mem_access_multi(xch, domid, view, access, gfns);
+    },
+  },
   xc_altp2m_change_gfn: {
     prepare: (args) => {
       const view = args.u16('view');
@@ -149,27 +146,3 @@ export const ALTP2M_CALLS: CallTable = {
     },
   },
 };
-
-function prepareAccessMulti(args: Fields): MakeCall {
-  const view = args.u16('view');
-  const count = args.integer('nr', 0, MOST_ENTRIES);
-  const gfns = args.list('pfns').map((gfn, i) => u64Value(gfn, `${args.place('pfns')}[${i}]`));
-  const access = args.list('access').map((code, i) => integerValue(code, `${args.place('access')}[${i}]`, 0, 0xff));
-  if (gfns.length !== access.length) {
-    throw new RecordingError(
-      `${args.at} has ${gfns.length} pfns and ${access.length} access: it must have as many of both`,
-    );
-  }
-  if (gfns.length !== count) {
-    const shortened = count > LISTED && gfns.length === LISTED;
-    const usual = gfns.every((gfn, i) => gfn === LONG_FIRST + i) && access.every((code) => code === LONG_ACCESS);
-    if (!shortened || !usual) {
-      throw new RecordingError(`${args.at} lists ${gfns.length} of ${count} entries: the others cannot be told`);
-    }
-    for (let i = LISTED; i < count; i++) {
-      gfns.push(LONG_FIRST + i);
-      access.push(LONG_ACCESS);
-    }
-  }
-  return ({ xch }, domid) => xc_altp2m_set_mem_access_multi(xch, domid, view, Uint8Array.from(access), gfns);
-}

@@ -45,6 +45,8 @@ export interface GuestPlan {
   readonly superpages: boolean;
   readonly memory: ReadonlyMap<number, Uint8Array>;
   readonly driven: boolean;
+  /** vCPUs that run from the start; null: the first, at the recordings' program. */
+  readonly online: number | null;
 }
 
 export function readGuestPlan(fields: Fields): GuestPlan {
@@ -73,6 +75,7 @@ export function readGuestPlan(fields: Fields): GuestPlan {
     superpages,
     memory: readMemory(fields.object('memory')),
     driven: fields.has('driven') ? fields.boolean('driven') : true,
+    online: fields.has('online') ? fields.integer('online', 0, vcpus) : null,
   };
 }
 
@@ -114,7 +117,7 @@ export function createGuest(session: Session, plan: GuestPlan): void {
   populate(session, domid, plan.populate, plan.superpages);
   for (const [gfn, bytes] of plan.memory) storeBytes(session, domid, gfn, bytes);
   if (plan.driven) session.load(domid);
-  if (plan.config.flags & XEN_DOMCTL_CDF_hvm) startFirstVcpu(xch, domid);
+  if (plan.config.flags & XEN_DOMCTL_CDF_hvm) startVcpus(xch, domid, plan.online);
 }
 
 function populate(
@@ -133,32 +136,44 @@ function populate(
   }
 }
 
-/** Gives the first vCPU the state in which the recordings' program starts: 32-bit, flat, paging off, at frame 0x10. */
-function startFirstVcpu(xch: XcInterface, domid: number): void {
+/** Gives vCPUs their state, which starts them. @param online how many, all zero; null: the one of the program */
+function startVcpus(xch: XcInterface, domid: number, online: number | null): void {
   const D = hvm_save_descriptor;
-  const R = hvm_hw_cpu.at;
   const header = D.size + hvm_save_header.size;
-  const context = new Uint8Array(header + D.size + hvm_hw_cpu.size + D.size);
+  const cpus = online ?? 1;
+  const record = D.size + hvm_hw_cpu.size;
+  const context = new Uint8Array(header + cpus * record + D.size);
   context.set(xc_domain_hvm_getcontext(xch, domid).subarray(0, header));
   const view = new DataView(context.buffer);
-  view.setUint16(header + D.at.typecode, HVM_SAVE_CODE_CPU, true);
-  view.setUint32(header + D.at.length, hvm_hw_cpu.size, true);
-  view.setUint16(header + D.size + hvm_hw_cpu.size + D.at.typecode, HVM_SAVE_CODE_END, true);
-  const u32At = (offset: number, value: number): void => view.setUint32(header + D.size + offset, value, true);
-  for (const limit of [R.cs_limit, R.ds_limit, R.es_limit, R.ss_limit]) u32At(limit, 0xffff_ffff);
-  for (const rights of [R.ds_arbytes, R.es_arbytes, R.ss_arbytes]) u32At(rights, 0xc93);
-  u32At(R.cs_arbytes, 0xc9b);
-  u32At(R.tr_limit, 0x67);
-  u32At(R.tr_arbytes, 0x8b);
-  u32At(R.cr0, 0x11);
-  u32At(R.rip, 0x1_0000);
-  u32At(R.dr6, 0xffff_0ff0);
-  u32At(R.dr7, 0x400);
+  for (let id = 0; id < cpus; id++) {
+    const at = header + id * record;
+    view.setUint16(at + D.at.typecode, HVM_SAVE_CODE_CPU, true);
+    view.setUint16(at + D.at.instance, id, true);
+    view.setUint32(at + D.at.length, hvm_hw_cpu.size, true);
+  }
+  view.setUint16(header + cpus * record + D.at.typecode, HVM_SAVE_CODE_END, true);
+  if (online === null) encodeProgram(new DataView(context.buffer, header + D.size, hvm_hw_cpu.size));
   xc_domain_hvm_setcontext(xch, domid, context);
+}
+
+/** The state in which the recordings' program starts: 32-bit, flat, paging off, at frame 0x10. */
+function encodeProgram(cpu: DataView): void {
+  const R = hvm_hw_cpu.at;
+  const put = (offset: number, value: number): void => cpu.setUint32(offset, value, true);
+  for (const limit of [R.cs_limit, R.ds_limit, R.es_limit, R.ss_limit]) put(limit, 0xffff_ffff);
+  for (const rights of [R.ds_arbytes, R.es_arbytes, R.ss_arbytes]) put(rights, 0xc93);
+  put(R.cs_arbytes, 0xc9b);
+  put(R.tr_limit, 0x67);
+  put(R.tr_arbytes, 0x8b);
+  put(R.cr0, 0x11);
+  put(R.rip, 0x1_0000);
+  put(R.dr6, 0xffff_0ff0);
+  put(R.dr7, 0x400);
 }
 
 export const CREATE_CALLS: CallTable = {
   xc_domain_create: {
+    needsNoGuest: true,
     out: { domid: u32 },
     prepare: (args, { expectedOut }) => {
       const config = readConfig(args);

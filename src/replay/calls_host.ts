@@ -12,6 +12,7 @@ const LAST_COMMAND = version.XENVER_commandline2;
 
 export const HOST_CALLS: CallTable = {
   xc_version: {
+    needsNoGuest: true,
     out: { value: u32 },
     prepare: (args) => {
       const cmd = args.integer('cmd', 0, LAST_COMMAND) as typeof version.XENVER_version;
@@ -23,6 +24,7 @@ export const HOST_CALLS: CallTable = {
     },
   },
   xc_physinfo: {
+    needsNoGuest: true,
     prepare:
       () =>
       ({ xch }) => {
@@ -30,6 +32,7 @@ export const HOST_CALLS: CallTable = {
       },
   },
   xc_domain_getinfolist: {
+    needsNoGuest: true,
     prepare: (args) => {
       const first = args.u16('first_domain');
       const most = args.u32('max_domains');

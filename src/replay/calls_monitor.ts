@@ -5,12 +5,14 @@ import {
   XENMEM_access_op,
   XENMEM_access_op_get_access,
   XENMEM_access_op_set_access,
+  XENMEM_access_op_set_access_multi,
   xen_mem_access_op,
 } from '../abi/memory.js';
 import { __HYPERVISOR_memory_op } from '../abi/xen.js';
 import { putU64 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
 import type { XcInterface } from '../xc/interface.js';
+import { readAccessLists } from './access_lists.js';
 import type { CallTable } from './call.js';
 import { u32 } from './expected.js';
 import type { Session } from './session.js';
@@ -46,6 +48,12 @@ export const MONITOR_CALLS: CallTable = {
       return ({ xch }, domid) => {
         accessOp(xch, 'xc_set_mem_access', domid, XENMEM_access_op_set_access, gfn, access, count);
       };
+    },
+  },
+  xc_set_mem_access_multi: {
+    prepare: (args) => {
+      const { gfns, access } = readAccessLists(args);
+      return ({ xch }, domid) => accessMulti(xch, domid, gfns, access);
     },
   },
   xc_get_mem_access: {
@@ -90,4 +98,23 @@ function accessOp(
   putU64(view, offset + F.pfn, gfn);
   check(call, domid, hypervisor.hypercall(__HYPERVISOR_memory_op, XENMEM_access_op, operand.address));
   return view.getUint8(offset + F.access);
+}
+
+function accessMulti(xch: XcInterface, domid: number, gfns: readonly (number | bigint)[], access: Uint8Array): void {
+  const { hypervisor } = xch;
+  const { view } = hypervisor.arena;
+  using operand = hypervisor.arena.alloc(xen_mem_access_op.size);
+  using lists = hypervisor.arena.alloc(Math.max(1, gfns.length) * 9);
+  const { offset } = operand;
+  view.setUint8(offset + F.op, XENMEM_access_op_set_access_multi);
+  view.setUint16(offset + F.domid, domid, true);
+  view.setUint32(offset + F.nr, gfns.length, true);
+  putU64(view, offset + F.pfn_list, lists.address);
+  putU64(view, offset + F.access_list, lists.address + gfns.length * 8);
+  gfns.forEach((gfn, i) => {
+    putU64(view, lists.offset + i * 8, gfn);
+  });
+  lists.bytes.set(access, gfns.length * 8);
+  const rc = hypervisor.hypercall(__HYPERVISOR_memory_op, XENMEM_access_op, operand.address);
+  check('xc_set_mem_access_multi', domid, rc);
 }

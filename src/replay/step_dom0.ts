@@ -36,7 +36,7 @@ export function readDom0Step(fields: Fields, call: string): Step {
     call,
     args: fields.raw('args'),
     take(session) {
-      const domid = target(session) ?? (spec === CREATE_CALLS['xc_domain_create'] ? 0 : null);
+      const domid = target(session) ?? (spec.needsNoGuest ? 0 : null);
       if (domid === null) return impossible(NO_GUEST);
       const got = attempt(() => make(session, domid));
       const given = { ...spec.always?.(session, domid), ...got.out };
@@ -80,6 +80,7 @@ export function readOperation(args: Fields): (current: number) => Uint8Array {
 
 function readRaw(fields: Fields): Step {
   const args = fields.object('args');
+  const needsGuest = args.raw('domain') === 'guest';
   const send = args.has('pointer') ? sendPointer(args.u64('pointer')) : sendBytes(readOperation(args));
   args.end();
   const expect = readResult(fields.object('expect'));
@@ -88,7 +89,7 @@ function readRaw(fields: Fields): Step {
     call: RAW_ALTP2M,
     args: fields.raw('args'),
     take(session) {
-      const domid = target(session);
+      const domid = target(session) ?? (needsGuest ? null : 0);
       if (domid === null) return impossible(NO_GUEST);
       const rc = send(session, domid);
       const got = { rc: rc < 0 ? -1 : rc, errno: rc < 0 ? errnoName(rc) : '0' };

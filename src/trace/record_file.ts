@@ -1,0 +1,63 @@
+/**
+ * A recording that is a whole JSON file after every step. The end of the file (what closes the list, and the notes) is
+ * written again behind each new step, over the one before, and both go to the kernel in one write: an exit, a signal, even
+ * a kill leaves a file that can be read. There is nothing to flush and no handler to install.
+ */
+
+import { closeSync, openSync, writeSync } from 'node:fs';
+
+export class RecordFile {
+  readonly path: string;
+  readonly #fd: number;
+  /** Where the end of the file begins. */
+  #at: number;
+  #empty = true;
+  readonly #notes: string[] = [];
+  #open = true;
+
+  /** @param head the recording's members, without `steps`, `exact` and `notes` */
+  constructor(path: string, head: Readonly<Record<string, unknown>>) {
+    this.path = path;
+    this.#fd = openSync(path, 'w');
+    const members = Object.entries(head).map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)},\n`);
+    this.#at = writeSync(this.#fd, `{${members.join('')}"steps":[`, 0);
+    this.#write('');
+  }
+
+  /** The reasons why a replay might not answer the same. */
+  get notes(): readonly string[] {
+    return this.#notes;
+  }
+
+  /** Adds a step; its members must be JSON. */
+  step(step: Readonly<Record<string, unknown>>): void {
+    if (!this.#open) return;
+    this.#write(`${this.#empty ? '' : ','}\n${JSON.stringify(step)}`);
+    this.#empty = false;
+  }
+
+  /** Says why the replay of this recording may differ. Once is enough for each reason. */
+  note(reason: string): void {
+    if (!this.#open || this.#notes.includes(reason)) return;
+    this.#notes.push(reason);
+    this.#write('');
+  }
+
+  /** Nothing is added from now on. The file is whole without it. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.#fd);
+  }
+
+  #write(text: string): void {
+    writeSync(this.#fd, `${text}${this.#end()}`, this.#at);
+    this.#at += Buffer.byteLength(text);
+  }
+
+  #end(): string {
+    const exact = this.#notes.length === 0;
+    const notes = exact ? '' : `,\n"notes":${JSON.stringify(this.#notes, null, 1)}`;
+    return `\n],\n"exact":${exact}${notes}}\n`;
+  }
+}
