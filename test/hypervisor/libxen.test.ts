@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { XenError } from '#dist/hypervisor/error.js';
 import type { Ffi } from '#dist/hypervisor/libxen/ffi.js';
@@ -19,25 +18,11 @@ const ECHO = 1000;
 const PAGE = 4096;
 const RW = PROT_READ | PROT_WRITE;
 
-/** Installs ffi-napi beside the build, since the package itself must not depend on it. */
+/** The folder that has ffi-napi, or why there is none. */
 function ffiNapi(): { folder: string; skip: string | false } {
-  const folder = join(ROOT, 'build', 'ffi-napi');
-  const modules = join(folder, 'node_modules');
-  if (existsSync(join(modules, 'ffi-napi'))) return { folder: modules, skip: false };
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, 'package.json'), '{}'); // npm would look for one further up
-  // its install script compiles, which fails on current Nodes; the binary it brings along works
-  const run = spawnSync('npm', ['install', '--ignore-scripts', '--prefix', folder, 'ffi-napi@4'], {
-    cwd: folder,
-    encoding: 'utf8',
-    timeout: 120_000,
-    env: { ...process.env, LD_PRELOAD: '' },
-  });
-  if (run.status === 0) return { folder: modules, skip: false };
-  return {
-    folder: modules,
-    skip: `ffi-napi cannot be installed: ${run.stderr?.trim().split('\n').at(-1) ?? run.error}`,
-  };
+  const env = { ...process.env, LD_PRELOAD: '' };
+  const run = spawnSync(process.execPath, [join(ROOT, 'scripts', 'ffi-napi.mjs')], { encoding: 'utf8', env });
+  return { folder: run.stdout.trim(), skip: run.status === 0 ? false : run.stderr.trim() };
 }
 
 function librariesMissing(): string | false {

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { ArenaBuffer } from '#dist/hypervisor/arena.js';
 import { BackendUnavailableError, XenError } from '#dist/hypervisor/error.js';
 import { openHypervisor, registerAdapter } from '#dist/hypervisor/open.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
@@ -54,6 +55,23 @@ stubbed(import.meta.url, {
       assert.equal(xen.hypercall(99), -38);
       assert.equal(xen.hypercall64(99), -38n);
       assert.equal(xen.hypercall(17, 0), 0x40011);
+    },
+  },
+
+  'hypercallBatch makes every call and leaves each result behind its call': {
+    run() {
+      using xen = new PrivcmdHypervisor();
+      using slots = xen.arena.alloc(3 * 56);
+      const { view } = xen.arena;
+      for (const [i, op] of [ECHO, 99, ECHO].entries()) {
+        view.setBigUint64(slots.offset + i * 56, BigInt(op), true);
+        view.setBigUint64(slots.offset + i * 56 + 8, 0x1_2345_6789n + BigInt(i), true);
+      }
+      xen.hypercallBatch(slots);
+      const results = [0, 1, 2].map((i) => view.getBigInt64(slots.offset + i * 56 + 48, true));
+      assert.deepEqual(results, [0x1_2345_6789n, -38n, 0x1_2345_678bn]);
+      using odd = xen.arena.alloc(57);
+      assert.throws(() => xen.hypercallBatch(odd), RangeError);
     },
   },
 
@@ -118,6 +136,7 @@ stubbed(import.meta.url, {
       assert.throws(() => xen.hypercall(17, 0), new TypeError('this hypervisor is closed'));
       assert.throws(() => xen.hypercall64(17, 0), TypeError);
       await assert.rejects(xen.hypercallAsync(17, 0), TypeError);
+      assert.throws(() => xen.hypercallBatch({} as ArenaBuffer), TypeError);
       assert.throws(() => xen.mapForeign(1, [0], RW), TypeError);
       assert.throws(() => xen.restrict(1), TypeError);
       assert.throws(() => xen.arena, TypeError);

@@ -1,8 +1,8 @@
 /** A real Xen, through Linux's privcmd device and the native addon. */
 
 import { errno, errnoName } from '../../abi/errno.js';
-import { Arena, SLOT_OFFSET } from '../arena.js';
-import { checkDomid } from '../check.js';
+import { Arena, type ArenaBuffer, SLOT_OFFSET } from '../arena.js';
+import { checkDomid, putU64 } from '../check.js';
 import { BackendUnavailableError, XenError } from '../error.js';
 import { PRIVCMD_NODES } from '../open.js';
 import type { ForeignMapping, Hypervisor } from '../port.js';
@@ -14,9 +14,11 @@ import { loadAddon } from './load.js';
 /** 256 KiB: several of the lists that the calls send in pieces of 36 KB fit beside each other. */
 const ARENA_PAGES = 64;
 
-/** 32-bit words of the slot: op at 0, arguments from 2 on, the result at 12. */
-const ARGUMENT_WORD = SLOT_OFFSET / 4 + 2;
-const RESULT_WORD = SLOT_OFFSET / 4 + 12;
+/** 32-bit words of the slot. */
+const OP = SLOT_OFFSET / 4;
+const ARGUMENT = OP + 2;
+const RESULT = OP + 12;
+const SLOT_SIZE = 56;
 const TWO_32 = 0x1_0000_0000;
 
 export interface PrivcmdOptions {
@@ -53,41 +55,49 @@ export class PrivcmdHypervisor implements Hypervisor {
   }
 
   hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): number {
-    const words = this.#encode(op, a1, a2, a3, a4, a5);
+    // One function with all of it, so that V8 compiles it into its callers: as a call of its own it would box `a2`.
+    if (this.#closed) throw closedError();
+    const words = this.#words;
+    words[OP] = op;
+    words[OP + 1] = 0;
+    words[ARGUMENT] = a1;
+    words[ARGUMENT + 1] = a1 / TWO_32;
+    words[ARGUMENT + 2] = a2;
+    words[ARGUMENT + 3] = a2 / TWO_32;
+    words[ARGUMENT + 4] = a3;
+    words[ARGUMENT + 5] = a3 / TWO_32;
+    words[ARGUMENT + 6] = a4;
+    words[ARGUMENT + 7] = a4 / TWO_32;
+    words[ARGUMENT + 8] = a5;
+    words[ARGUMENT + 9] = a5 / TWO_32;
     this.#issue();
-    const low = words[RESULT_WORD] as number;
-    const high = words[RESULT_WORD + 1] as number;
+    const low = words[RESULT] as number;
+    const high = words[RESULT + 1] as number;
     return high === low >> 31 ? low : high * TWO_32 + (low >>> 0);
   }
 
   hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): bigint {
-    this.#encode(op, a1, a2, a3, a4, a5);
-    this.#issue();
-    return this.#arena.view.getBigInt64(RESULT_WORD * 4, true);
+    this.hypercall(op, a1, a2, a3, a4, a5);
+    return this.#arena.view.getBigInt64(RESULT * 4, true);
   }
 
   async hypercallAsync(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): Promise<number> {
-    this.#encode(op, a1, a2, a3, a4, a5);
+    const { view } = this.arena;
+    [op, a1, a2, a3, a4, a5].forEach((word, i) => {
+      putU64(view, SLOT_OFFSET + i * 8, word);
+    });
     return this.#native.hypercallAsync(SLOT_OFFSET); // takes a copy of the slot
   }
 
-  /** Writes the call into the slot. */
-  #encode(op: number, a1: number, a2: number, a3: number, a4: number, a5: number): Int32Array {
+  /**
+   * Issues calls that the caller has written one after the other into a piece of the arena, each as 56 bytes: op, five
+   * arguments and room for the result, 64 bits each. Every call is made, whatever came of those before. Saves what the
+   * way into native code costs, some 15 ns a call.
+   */
+  hypercallBatch(slots: ArenaBuffer): void {
     if (this.#closed) throw closedError();
-    const words = this.#words;
-    words[SLOT_OFFSET / 4] = op;
-    words[SLOT_OFFSET / 4 + 1] = 0;
-    words[ARGUMENT_WORD] = a1;
-    words[ARGUMENT_WORD + 1] = a1 / TWO_32;
-    words[ARGUMENT_WORD + 2] = a2;
-    words[ARGUMENT_WORD + 3] = a2 / TWO_32;
-    words[ARGUMENT_WORD + 4] = a3;
-    words[ARGUMENT_WORD + 5] = a3 / TWO_32;
-    words[ARGUMENT_WORD + 6] = a4;
-    words[ARGUMENT_WORD + 7] = a4 / TWO_32;
-    words[ARGUMENT_WORD + 8] = a5;
-    words[ARGUMENT_WORD + 9] = a5 / TWO_32;
-    return words;
+    const rc = this.#native.hypercallBatch(slots.offset, slots.bytes.length / SLOT_SIZE);
+    if (rc < 0) throw new RangeError(`${slots.bytes.length} bytes are no slots of ${SLOT_SIZE}`);
   }
 
   mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping {

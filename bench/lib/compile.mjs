@@ -1,0 +1,57 @@
+// Builds the stub kernel and the rivals that are written in C.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/** Why something cannot be measured here. */
+export class Missing extends Error {}
+
+/** @returns the program's path @throws Missing */
+export function compile(source, output, flags) {
+  const path = join(ROOT, 'build', 'bench', output);
+  mkdirSync(dirname(path), { recursive: true });
+  const args = ['-std=gnu11', '-O2', join(ROOT, source), '-o', path, ...flags];
+  const { error, status, stderr } = spawnSync('cc', args, { encoding: 'utf8' });
+  if (error) throw new Missing('no C compiler (cc)');
+  if (status === 0) return path;
+  const header = /fatal error: (\S+): No such file/.exec(stderr)?.[1];
+  if (header) throw new Missing(`${header} is not installed (Debian: apt install libxen-dev)`);
+  throw new Error(stderr);
+}
+
+/** The stub kernel of the tests, to be preloaded. @throws Missing */
+export function stubKernel() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') throw new Missing('the stub kernel is for x86-64 Linux');
+  return compile('test/native/stub.c', 'stub.so', ['-fPIC', '-shared', '-fvisibility=hidden', '-lpthread']);
+}
+
+/** @throws Missing when the addon is not built */
+export function requireAddon() {
+  const places = ['build/Release/xenctrl.node', `prebuilds/${process.platform}-${process.arch}/xenctrl.node`];
+  if (!process.env.XENCTRL_ADDON && !places.some((place) => existsSync(join(ROOT, place)))) {
+    throw new Missing('the native addon is not built (npm run build:native)');
+  }
+}
+
+/** The folder that has ffi-napi, for NODE_PATH. @throws Missing */
+export function ffiNapi() {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(ROOT, 'scripts', 'ffi-napi.mjs')], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Missing(stderr.trim());
+  return stdout.trim();
+}
+
+/** Runs a benchmark's generator; what it misses is told instead of measured. */
+export async function* orSkipped(name, rows) {
+  try {
+    yield* rows();
+  } catch (error) {
+    if (!(error instanceof Missing)) throw error;
+    yield { case: name, skipped: error.message };
+  }
+}
