@@ -153,5 +153,5 @@ function decodeRaw(operand: Operand, domid: number): Decoded {
     u: operand.hex(OP.fields.u),
   };
   // the one operation that reads memory beside its structure
-  return { name: RAW_ALTP2M, args, exact: cmd !== hvm.HVMOP_altp2m_set_mem_access_multi };
+  return { name: RAW_ALTP2M, domid, args, exact: cmd !== hvm.HVMOP_altp2m_set_mem_access_multi };
 }

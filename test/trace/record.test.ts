@@ -1,0 +1,438 @@
+/** A session that was recorded is replayed in full on a fresh software Xen; and the file is whole at every moment. */
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import fc from 'fast-check';
+import { HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '#dist/abi/hvm/params.js';
+import { XENMEM_access } from '#dist/abi/memory.js';
+import { atLeast, RELEASES, type Release } from '#dist/abi/release.js';
+import { INVALID_GFN } from '#dist/abi/xen.js';
+import { type GuestOptions, ModelXen } from '#dist/model/index.js';
+import { replay } from '#dist/replay/replay.js';
+import { RecordFile } from '#dist/trace/record_file.js';
+import * as altp2m from '#dist/xc/altp2m.js';
+import * as multi from '#dist/xc/altp2m_multi.js';
+import * as domain from '#dist/xc/domain.js';
+import { xc_domain_create } from '#dist/xc/domain_create.js';
+import * as info from '#dist/xc/domain_info.js';
+import * as context from '#dist/xc/hvm_context.js';
+import * as params from '#dist/xc/hvm_param.js';
+import { type XcInterface, xc_interface_open } from '#dist/xc/interface.js';
+import * as memory from '#dist/xc/memory.js';
+import { xc_physinfo } from '#dist/xc/sysctl.js';
+import * as version from '#dist/xc/version.js';
+import { temporaryFolder, withEnvironment } from './session.js';
+
+const folder = temporaryFolder();
+let files = 0;
+
+interface Recorded {
+  readonly exact: boolean;
+  readonly notes?: readonly string[];
+  readonly steps: readonly Record<string, unknown>[];
+  readonly [key: string]: unknown;
+}
+
+/** Records what `session` does on a Xen, and reads the recording. */
+function record(xen: ModelXen, session: (xch: XcInterface) => void): Recorded {
+  const path = join(folder, `session-${++files}.json`);
+  return withEnvironment({ XENCTRL_RECORD: path, XENCTRL_TRACE: undefined }, () => {
+    session(xc_interface_open({ hypervisor: xen }));
+    return JSON.parse(readFileSync(path, 'utf8'));
+  });
+}
+
+function matchesInFull(recording: Recorded): void {
+  const { matched, total, mismatches } = replay(recording);
+  assert.deepEqual(mismatches, []);
+  assert.equal(matched, total);
+}
+
+type Call = (xch: XcInterface, domid: number) => unknown;
+
+/** A call that may be refused. Misuse of it is a mistake of this test. */
+function make(xch: XcInterface, domid: number, call: Call): void {
+  try {
+    call(xch, domid);
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'XenError') throw error;
+  }
+}
+
+const view = fc.constantFrom(0, 1, 1, 2, 2, 3, 9, 10, 65535);
+const gfn = fc.constantFrom<number | bigint>(
+  0,
+  1,
+  0x40,
+  0x41,
+  0x1ff,
+  0x200,
+  0x3ff,
+  0x400,
+  2 ** 40,
+  INVALID_GFN,
+  2n ** 60n,
+);
+const frame = fc.constantFrom(0, 0x40, 0x3ff, 0x400, 0x401, 0x1000);
+const flag = fc.boolean();
+const access = fc.nat(12);
+const vcpu = fc.constantFrom(0, 1, 2, 0xffff_ffff);
+
+const calls: fc.Arbitrary<Call> = fc.oneof(
+  flag.map(
+    (on): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_set_domain_state(x, d, on),
+  ),
+  fc.constant<Call>((x, d) => altp2m.xc_altp2m_set_domain_state(x, d, true)),
+  fc.constant<Call>((x, d) => altp2m.xc_altp2m_get_domain_state(x, d)),
+  access.map(
+    (a): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_create_view(x, d, a),
+  ),
+  fc.constant<Call>((x, d) => altp2m.xc_altp2m_create_view(x, d, XENMEM_access.default)),
+  view.map(
+    (v): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_destroy_view(x, d, v),
+  ),
+  view.map(
+    (v): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_switch_to_view(x, d, v),
+  ),
+  fc.tuple(view, flag).map(
+    ([v, on]): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_set_visibility(x, d, v, on),
+  ),
+  vcpu.map(
+    (c): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_get_vcpu_p2m_idx(x, d, c),
+  ),
+  fc.tuple(view, gfn, access).map(
+    ([v, g, a]): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_set_mem_access(x, d, v, g, a),
+  ),
+  fc.tuple(view, gfn).map(
+    ([v, g]): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_get_mem_access(x, d, v, g),
+  ),
+  fc.tuple(view, gfn, gfn).map(
+    ([v, g, h]): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_change_gfn(x, d, v, g, h),
+  ),
+  fc.tuple(view, gfn, flag).map(
+    ([v, g, on]): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_set_suppress_ve(x, d, v, g, on),
+  ),
+  fc.tuple(view, gfn).map(
+    ([v, g]): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_get_suppress_ve(x, d, v, g),
+  ),
+  fc.tuple(view, frame, frame, flag).map(
+    ([v, g, h, on]): Call =>
+      (x, d) =>
+        multi.xc_altp2m_set_supress_ve_multi(x, d, v, g, h, on),
+  ),
+  fc.tuple(view, fc.array(fc.tuple(gfn, access), { maxLength: 9 })).map(
+    ([v, list]): Call =>
+      (x, d) =>
+        multi.xc_altp2m_set_mem_access_multi(
+          x,
+          d,
+          v,
+          list.map(([, a]) => a),
+          list.map(([g]) => g),
+        ),
+  ),
+  fc.tuple(vcpu, gfn).map(
+    ([c, g]): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_set_vcpu_enable_notify(x, d, c, g),
+  ),
+  vcpu.map(
+    (c): Call =>
+      (x, d) =>
+        altp2m.xc_altp2m_set_vcpu_disable_notify(x, d, c),
+  ),
+  fc.nat(38).map(
+    (p): Call =>
+      (x, d) =>
+        params.xc_hvm_param_get(x, d, p),
+  ),
+  fc.tuple(fc.constantFrom(HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN, 1, 99), fc.nat(5)).map(
+    ([p, v]): Call =>
+      (x, d) =>
+        params.xc_hvm_param_set(x, d, p, v),
+  ),
+  fc.constant<Call>(domain.xc_domain_pause),
+  fc.constant<Call>(domain.xc_domain_unpause),
+  fc.nat(5).map(
+    (reason): Call =>
+      (x, d) =>
+        domain.xc_domain_shutdown(x, d, reason),
+  ),
+  fc.constant<Call>(info.xc_domain_getinfo_single),
+  fc.constant<Call>((x) => info.xc_domain_getinfolist(x, 0, 10)),
+  fc.constant<Call>((x) => xc_physinfo(x)),
+  fc.constantFrom(0, 1, 3, 6, 7, 9, 10, 12).map(
+    (c): Call =>
+      (x) =>
+        version.xc_version(x, c as 0),
+  ),
+  flag.map(
+    (on): Call =>
+      (x, d) =>
+        domain.xc_domain_set_access_required(x, d, on),
+  ),
+  fc.constant<Call>(memory.xc_domain_maximum_gpfn),
+  fc.constant<Call>(memory.xc_get_paging_mempool_size),
+  fc.nat(3).map(
+    (n): Call =>
+      (x, d) =>
+        memory.xc_set_paging_mempool_size(x, d, n * 2048),
+  ),
+  fc.nat(5000).map(
+    (n): Call =>
+      (x, d) =>
+        memory.xc_domain_setmaxmem(x, d, n),
+  ),
+  fc.array(frame, { maxLength: 4 }).map(
+    (list): Call =>
+      (x, d) =>
+        memory.xc_domain_populate_physmap(x, d, 0, 0, list),
+  ),
+  fc.array(frame, { maxLength: 4 }).map(
+    (list): Call =>
+      (x, d) =>
+        memory.xc_domain_decrease_reservation(x, d, 0, list),
+  ),
+  fc.nat(3).map(
+    (n): Call =>
+      (x, d) =>
+        memory.xc_domain_increase_reservation(x, d, n, 0, 0),
+  ),
+  fc.constant<Call>((x, d) => context.xc_domain_hvm_setcontext(x, d, context.xc_domain_hvm_getcontext(x, d))),
+  fc.constant<Call>((x) => x.hypervisor.hypercall(34, 25, 16)),
+  fc.tuple(fc.nat(17), fc.nat(2), fc.uint8Array({ minLength: 64, maxLength: 64 })).map(
+    ([cmd, pad, union]): Call =>
+      (x, d) =>
+        sendRaw(x, d, cmd, pad, union),
+  ),
+);
+
+/** An operation whose bytes libxc might not send. The one that points to lists is left out: nobody made its lists. */
+function sendRaw(xch: XcInterface, domid: number, cmd: number, pad: number, union: Uint8Array): void {
+  if (cmd === 9) return;
+  const { arena } = xch.hypervisor;
+  using operand = arena.alloc(80);
+  arena.view.setUint32(operand.offset, 1, true);
+  arena.view.setUint32(operand.offset + 4, cmd, true);
+  arena.view.setUint32(operand.offset + 8, domid + pad * 65536, true);
+  // most bytes zero, or nothing would get through
+  operand.bytes.set(
+    union.map((byte, i) => (i % 7 === pad ? byte & 3 : 0)),
+    16,
+  );
+  xch.hypervisor.hypercall(34, 25, operand.address);
+}
+
+const modes = fc.constantFrom<GuestOptions['altp2m']>('disabled', 'mixed', 'external', 'limited');
+const releases = fc.constantFrom<Release>(...RELEASES);
+
+describe('a recorded session', () => {
+  test('on guests that exist already is replayed in full', () => {
+    const steps = fc.array(fc.tuple(calls, fc.constantFrom(1, 1, 1, 2, 7)), { maxLength: 30 });
+    const pages = fc.constantFrom(0, 16, 1024, 1500);
+    fc.assert(
+      fc.property(releases, modes, pages, flag, steps, (release, altp2mMode, memoryPages, altp2mBooted, list) => {
+        const xen = new ModelXen({ release, altp2m: altp2mBooted });
+        const usable = altp2mBooted || !atLeast(release, '4.21') ? altp2mMode : 'disabled';
+        xen.createGuest({ vcpus: 2, memoryPages, altp2m: usable ?? 'disabled' });
+        xen.createGuest({ type: 'pv', memoryPages: 3 });
+        const recording = record(xen, (xch) => {
+          for (const [call, domid] of list) make(xch, domid, call);
+        });
+        matchesInFull(recording);
+      }),
+      { numRuns: 250 },
+    );
+  });
+
+  test('that makes its guests itself is replayed in full, and says that it is exact', () => {
+    const steps = fc.array(calls, { maxLength: 30 });
+    fc.assert(
+      fc.property(releases, fc.nat(3), fc.nat(20), steps, (release, mode, frames, list) => {
+        const recording = record(new ModelXen({ release }), (xch) => {
+          const atCreation = atLeast(release, '4.19');
+          const options = { flags: 3, max_vcpus: 2, ...(atCreation && { altp2m: { opts: mode } }) };
+          const domid = xc_domain_create(xch, 0, options);
+          domain.xc_domain_max_vcpus(xch, domid, 2);
+          memory.xc_domain_setmaxmem(xch, domid, 1 << 20);
+          memory.xc_domain_populate_physmap_exact(
+            xch,
+            domid,
+            0,
+            0,
+            Array.from({ length: frames }, (_, i) => 0x40 + i),
+          );
+          if (!atCreation) make(xch, domid, (x, d) => params.xc_hvm_param_set(x, d, HVM_PARAM_ALTP2M, mode));
+          for (const call of list) make(xch, domid, call);
+          domain.xc_domain_destroy(xch, domid);
+          make(xch, domid, domain.xc_domain_pause);
+          make(xch, 0, (x) => xc_domain_create(x, domid, { flags: 1, max_vcpus: 1 }));
+        });
+        matchesInFull(recording);
+        const unsaid = (recording.notes ?? []).filter((note) => !note.includes('is not part of the recording'));
+        assert.deepEqual(unsaid, []);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('on a guest in the middle of things begins with one like it', () => {
+    const xen = new ModelXen({ release: '4.21' });
+    const { domid } = xen.createGuest({ vcpus: 2, memoryPages: 512, altp2m: 'external', nrAltp2m: 14 });
+    const before = xc_interface_open({ hypervisor: xen });
+    altp2m.xc_altp2m_set_domain_state(before, domid, true);
+    for (let i = 1; i < 13; i++) altp2m.xc_altp2m_create_view(before, domid, i % 4);
+    altp2m.xc_altp2m_destroy_view(before, domid, 3);
+    altp2m.xc_altp2m_switch_to_view(before, domid, 2);
+    domain.xc_domain_pause(before, domid);
+    const recording = record(xen, (xch) => {
+      assert.equal(altp2m.xc_altp2m_get_vcpu_p2m_idx(xch, domid, 1), 2);
+      assert.equal(altp2m.xc_altp2m_get_mem_access(xch, domid, 12, INVALID_GFN), 0);
+      assert.equal(altp2m.xc_altp2m_create_view(xch, domid, 7), 3);
+      make(xch, domid, (x, d) => altp2m.xc_altp2m_destroy_view(x, d, 2));
+      assert.equal(info.xc_domain_getinfo_single(xch, domid).paused, true);
+    });
+    matchesInFull(recording);
+    assert.equal(recording.exact, false);
+    assert.match(recording.notes?.join('\n') ?? '', /domain 1 existed before.*\n.*views of domain 1/);
+  });
+
+  test('says what it could not hold', () => {
+    const xen = new ModelXen();
+    const recording = record(xen, (xch) => {
+      xch.hypervisor.hypercall(41, 1);
+      xch.hypervisor.restrict(3);
+      make(xch, 3, domain.xc_domain_pause);
+    });
+    const notes = recording.notes ?? [];
+    assert.match(notes.join('\n'), /hypercall .*41.* was made, and is not part of the recording/);
+    assert.match(notes.join('\n'), /restricted to domain 3/);
+    assert.match(notes.join('\n'), /refused with EPERM/);
+  });
+
+  test('is one file for all handles on a machine, and a numbered one for each other machine', () => {
+    const path = join(folder, 'many.v1.json');
+    withEnvironment({ XENCTRL_RECORD: path }, () => {
+      const xen = new ModelXen();
+      for (let i = 0; i < 3; i++) xc_interface_open({ hypervisor: xen }).close();
+      xc_interface_open({ hypervisor: new ModelXen({ release: '4.20' }) });
+    });
+    assert.equal(JSON.parse(readFileSync(path, 'utf8')).steps.length, 3);
+    assert.equal(JSON.parse(readFileSync(join(folder, 'many.v1.2.json'), 'utf8')).release, '4.20');
+    withEnvironment({ XENCTRL_RECORD: join(folder, 'of-%p.json') }, () => {
+      xc_interface_open({ hypervisor: new ModelXen() });
+    });
+    assert.ok(existsSync(join(folder, `of-${process.pid}.json`)));
+  });
+
+  test('tells the machine', () => {
+    const cpu = { vendor: 'amd', mtf: false, maxphysaddr: 40 } as const;
+    const { steps: _, ...head } = record(new ModelXen({ release: '4.16', altp2m: false, shadow: true, cpu }), () => {});
+    assert.deepEqual(head, {
+      format: 'xen-recording/1',
+      xen: '4.16.0-model',
+      release: '4.16',
+      bootedWithAltp2m: false,
+      shadow: true,
+      cpu: { count: 1, vendor: 'amd', hap: true, vmfunc: false, ve: false, mtf: false, maxphysaddr: 40 },
+      hypervisor: 'model, recorded by xenctrl',
+      exact: true,
+    });
+  });
+});
+
+describe('the file of a recording', () => {
+  test('is whole JSON after every step and note', () => {
+    const path = join(folder, 'growing.json');
+    const file = new RecordFile(path, { format: 'xen-recording/1' });
+    const read = (): Recorded => JSON.parse(readFileSync(path, 'utf8'));
+    assert.deepEqual(read(), { format: 'xen-recording/1', steps: [], exact: true });
+    const texts = fc.array(fc.tuple(fc.boolean(), fc.string({ unit: 'binary' })), { maxLength: 20 });
+    const steps: unknown[] = [];
+    fc.assert(
+      fc.property(texts, (list) => {
+        for (const [isNote, text] of list) {
+          if (isNote) file.note(text);
+          else steps.push({ text });
+          if (!isNote) file.step({ text });
+          assert.deepEqual(read(), {
+            format: 'xen-recording/1',
+            steps,
+            exact: file.notes.length === 0,
+            ...(file.notes.length > 0 && { notes: file.notes }),
+          });
+        }
+      }),
+      { numRuns: 20 },
+    );
+    file.close();
+    file.step({ late: true });
+    assert.equal(read().steps.length, steps.length);
+  });
+
+  const module = (name: string): string => JSON.stringify(pathToFileURL(join(process.cwd(), 'dist', name)).href);
+  const program = `
+    import { ModelXen } from ${module('model/index.js')};
+    import { xc_interface_open } from ${module('xc/interface.js')};
+    import { xc_altp2m_get_domain_state } from ${module('xc/altp2m.js')};
+    const xen = new ModelXen();
+    const { domid } = xen.createGuest({ altp2m: 'mixed' });
+    const xch = xc_interface_open({ hypervisor: xen });
+    for (let i = 0; i < 100; i++) xc_altp2m_get_domain_state(xch, domid);
+    process.stdout.write('on');
+    END
+  `;
+  const ends: readonly [how: string, end: string, signal: NodeJS.Signals | null][] = [
+    ['its end', '', null],
+    ['process.exit', 'process.exit(3);', null],
+    ['an exception', 'throw new Error("out of luck");', null],
+    ['abort', 'process.abort();', null],
+    ['SIGINT', 'setInterval(() => xc_altp2m_get_domain_state(xch, domid), 0);', 'SIGINT'],
+    ['SIGTERM', 'setInterval(() => xc_altp2m_get_domain_state(xch, domid), 0);', 'SIGTERM'],
+    ['SIGKILL', 'for (;;) xc_altp2m_get_domain_state(xch, domid);', 'SIGKILL'],
+  ];
+  for (const [how, end, signal] of ends) {
+    test(`can be replayed after ${how}`, async () => {
+      const path = join(folder, `end-${how}.json`);
+      const script = join(folder, `end-${how}.mjs`);
+      writeFileSync(script, program.replace('END', end));
+      const env = { ...process.env, XENCTRL_RECORD: path, XENCTRL_TRACE: '' };
+      if (signal === null) {
+        spawnSync(process.execPath, [script], { env });
+      } else {
+        const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+        child.stdout.once('data', () => child.kill(signal));
+        await new Promise((resolve) => child.once('close', resolve));
+      }
+      const recording = JSON.parse(readFileSync(path, 'utf8'));
+      assert.ok(recording.steps.length > 100);
+      matchesInFull(recording);
+    });
+  }
+});
