@@ -76,7 +76,9 @@ export function openSession(options: ParsedOptions): Session {
   if (ofModel !== undefined && backend !== undefined && backend !== 'model') {
     throw new UsageError(`--${ofModel} describes a software Xen: it goes with --backend model, not ${backend}`);
   }
-  if (ofModel !== undefined || backend === 'model') return openModel(scenarioOf(options));
+  if (ofModel !== undefined || backend === 'model') {
+    return inScenario(options.get('scenario'), () => openModel(scenarioOf(options)));
+  }
   const xen = Xen.open(backend === undefined ? {} : { backend });
   if (xen.kind !== 'model') return new Session(xen, new Map());
   xen.close();
@@ -107,15 +109,16 @@ function readScenario(file: string): Scenario {
   } catch (error) {
     throw new UsageError(`--scenario ${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
   }
-  return inScenario(file, () => parseScenario(text));
+  return parseScenario(text);
 }
 
-function inScenario<T>(file: string, action: () => T): T {
+/** Says which file a mistake is in. */
+function inScenario<T>(file: string | undefined, action: () => T): T {
   try {
     return action();
   } catch (error) {
     if (!(error instanceof ScenarioError)) throw error;
-    throw new UsageError(`${file}: ${error.message}`, 'docs/scenario.md describes the format');
+    throw new UsageError(`${file ?? 'the scenario'}: ${error.message}`, 'docs/scenario.md describes the format');
   }
 }
 

@@ -86,12 +86,15 @@ function ffiCheck({ ffi }: MachineFacts): Check {
   return { ...check, health: 'note', detail: 'neither koffi nor ffi-napi is installed: npm install koffi' };
 }
 
+/** Name of the check that `altp2m=1` passes. */
+export const BOOT_OPTION = 'boot option';
+
 /** Names of what altp2m needs, for people. */
 const PREREQUISITES: Readonly<Record<string, string>> = {
   'xen-release': 'release',
   'hypervisor-hvm': 'HVM guests',
   processor: 'processor',
-  'boot-option': 'boot option',
+  'boot-option': BOOT_OPTION,
   'hypervisor-altp2m': 'altp2m',
   domain: 'exists',
   'domain-hvm': 'type',

@@ -10,7 +10,15 @@ import type { ParsedOptions } from '../options.js';
 import { releaseStatus } from '../release.js';
 import { openSession, type Session } from '../session.js';
 import { padEnd, type Style, width, wrap } from '../style.js';
-import { backendChecks, type Check, type Health, machineChecks, prerequisiteCheck, type Refusals } from './checks.js';
+import {
+  BOOT_OPTION,
+  backendChecks,
+  type Check,
+  type Health,
+  machineChecks,
+  prerequisiteCheck,
+  type Refusals,
+} from './checks.js';
 import { probe } from './machine.js';
 import { type Recipe, recipes } from './recipe.js';
 
@@ -105,7 +113,10 @@ function withXen(
     backend: kind,
     release,
     checks: [...machine, ...host, ...domain],
-    recipes: [...(isMissing(host) ? [boot] : []), ...(target === undefined || isMissing(domain) ? [config] : [])],
+    recipes: [
+      ...(isMissing(host.filter(({ name }) => name === BOOT_OPTION)) ? [boot] : []),
+      ...(target === undefined || isMissing(domain) ? [config] : []),
+    ],
   };
 }
 
