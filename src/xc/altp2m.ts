@@ -65,14 +65,10 @@ export function begin(xch: XcInterface, cmd: number, domid: number): DataView {
   view.setUint32(OP + 4, cmd, true);
   view.setUint32(OP + 8, domid, true); // domain and pad1
   view.setUint32(OP + 12, 0, true);
-  view.setUint32(U, 0, true);
-  view.setUint32(U + 4, 0, true);
-  view.setUint32(U + 8, 0, true);
-  view.setUint32(U + 12, 0, true);
-  view.setUint32(U + 16, 0, true);
-  view.setUint32(U + 20, 0, true);
-  view.setUint32(U + 24, 0, true);
-  view.setUint32(U + 28, 0, true);
+  view.setFloat64(U, 0, true); // eight zero bytes in one store
+  view.setFloat64(U + 8, 0, true);
+  view.setFloat64(U + 16, 0, true);
+  view.setFloat64(U + 24, 0, true);
   return view;
 }
 

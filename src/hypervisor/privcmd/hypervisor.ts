@@ -14,12 +14,9 @@ import { loadAddon } from './load.js';
 /** 256 KiB: several of the lists that the calls send in pieces of 36 KB fit beside each other. */
 const ARENA_PAGES = 64;
 
-/** 32-bit words of the slot. */
-const OP = SLOT_OFFSET / 4;
-const ARGUMENT = OP + 2;
-const RESULT = OP + 12;
+/** A call in the arena: op, five arguments, result, 64 bits each. */
 const SLOT_SIZE = 56;
-const TWO_32 = 0x1_0000_0000;
+const RESULT_OFFSET = SLOT_OFFSET + 48;
 
 export interface PrivcmdOptions {
   /** Another device, for tests. */
@@ -31,7 +28,7 @@ export class PrivcmdHypervisor implements Hypervisor {
   readonly kind = 'privcmd';
   readonly #arena: Arena;
   readonly #native: NativeHandle;
-  /** The arena as words of the slot. */
+  /** The slot at the arena's start, as 32-bit words. */
   readonly #words: Int32Array;
   readonly #issue: () => void;
   #closed = false;
@@ -46,7 +43,7 @@ export class PrivcmdHypervisor implements Hypervisor {
     this.#native = native;
     this.#issue = native.hypercall;
     this.#arena = new Arena(native.arena, native.address);
-    this.#words = new Int32Array(native.arena);
+    this.#words = new Int32Array(native.arena, SLOT_OFFSET, SLOT_SIZE / 4);
   }
 
   get arena(): Arena {
@@ -55,30 +52,31 @@ export class PrivcmdHypervisor implements Hypervisor {
   }
 
   hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): number {
-    // One function with all of it, so that V8 compiles it into its callers: as a call of its own it would box `a2`.
+    // Short enough for V8 to compile it into its callers, hence the literal word numbers: word 2n and 2n + 1 are op for
+    // n = 0, argument n for 1 to 5, the result for 6. As a call of its own it would cost more than all it does.
     if (this.#closed) throw closedError();
     const words = this.#words;
-    words[OP] = op;
-    words[OP + 1] = 0;
-    words[ARGUMENT] = a1;
-    words[ARGUMENT + 1] = a1 / TWO_32;
-    words[ARGUMENT + 2] = a2;
-    words[ARGUMENT + 3] = a2 / TWO_32;
-    words[ARGUMENT + 4] = a3;
-    words[ARGUMENT + 5] = a3 / TWO_32;
-    words[ARGUMENT + 6] = a4;
-    words[ARGUMENT + 7] = a4 / TWO_32;
-    words[ARGUMENT + 8] = a5;
-    words[ARGUMENT + 9] = a5 / TWO_32;
+    words[0] = op;
+    words[1] = 0;
+    words[2] = a1;
+    words[3] = a1 / 0x1_0000_0000;
+    words[4] = a2;
+    words[5] = a2 / 0x1_0000_0000;
+    words[6] = a3;
+    words[7] = a3 / 0x1_0000_0000;
+    words[8] = a4;
+    words[9] = a4 / 0x1_0000_0000;
+    words[10] = a5;
+    words[11] = a5 / 0x1_0000_0000;
     this.#issue();
-    const low = words[RESULT] as number;
-    const high = words[RESULT + 1] as number;
-    return high === low >> 31 ? low : high * TWO_32 + (low >>> 0);
+    const low = words[12] as number;
+    const high = words[13] as number;
+    return high === low >> 31 ? low : high * 0x1_0000_0000 + (low >>> 0);
   }
 
   hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): bigint {
     this.hypercall(op, a1, a2, a3, a4, a5);
-    return this.#arena.view.getBigInt64(RESULT * 4, true);
+    return this.#arena.view.getBigInt64(RESULT_OFFSET, true);
   }
 
   async hypercallAsync(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): Promise<number> {
