@@ -20,8 +20,9 @@ export class RecordFile {
     this.path = path;
     this.#fd = openSync(path, 'w');
     const members = Object.entries(head).map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)},\n`);
-    this.#at = writeSync(this.#fd, `{${members.join('')}"steps":[`, 0);
-    this.#write('');
+    const begin = `{${members.join('')}"steps":[`;
+    writeSync(this.#fd, `${begin}${this.#end()}`, 0);
+    this.#at = Buffer.byteLength(begin);
   }
 
   /** The reasons why a replay might not answer the same. */
@@ -50,9 +51,15 @@ export class RecordFile {
     closeSync(this.#fd);
   }
 
+  /** A disk that is full ends the recording, and not the session. */
   #write(text: string): void {
-    writeSync(this.#fd, `${text}${this.#end()}`, this.#at);
-    this.#at += Buffer.byteLength(text);
+    try {
+      writeSync(this.#fd, `${text}${this.#end()}`, this.#at);
+      this.#at += Buffer.byteLength(text);
+    } catch (error) {
+      this.close();
+      process.emitWarning(`the recording ${this.path} ends here: ${String(error)}`, { code: 'XENCTRL_RECORD' });
+    }
   }
 
   #end(): string {

@@ -5,6 +5,7 @@ import { HVM_PARAM_ALTP2M } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
 import { XENVER_build_id, XENVER_commandline2, XENVER_extraversion2, XENVER_get_features } from '../abi/version.js';
 import { DOMID_FIRST_RESERVED } from '../abi/xen.js';
+import { ArenaFullError } from '../hypervisor/arena.js';
 import type { Hypervisor } from '../hypervisor/port.js';
 import { decode } from './decode.js';
 import type { Decoded, DecodedValue, DecodedValues } from './decoded.js';
@@ -70,12 +71,18 @@ export class Recorder implements Observer {
 
   /** A domain that the recording has not made: steps that make one like it come first. */
   #meet(domid: number, call: string): void {
-    if (this.#recording.known.has(domid) || call === 'xc_domain_create') return;
-    using probe = new Probe(this.#hypervisor);
-    const existing = describeDomain(probe, this.#recording.release, domid, this.#recording.guests + 1);
-    if (!existing) return;
-    for (const step of existing.steps) this.#recording.file.step(step);
-    for (const note of existing.notes) this.#recording.file.note(note);
+    const { known, file, release, guests } = this.#recording;
+    if (known.has(domid) || call === 'xc_domain_create') return;
+    try {
+      using probe = new Probe(this.#hypervisor);
+      const existing = describeDomain(probe, release, domid, guests + 1);
+      if (!existing) return;
+      for (const step of existing.steps) file.step(step);
+      for (const note of existing.notes) file.note(note);
+    } catch (error) {
+      if (!(error instanceof ArenaFullError)) throw error;
+      file.note(`domain ${domid} existed before the recording, and no memory was left to ask about it`);
+    }
     this.#made(domid);
   }
 

@@ -58,14 +58,23 @@ export function traceToStderr(hypervisor: Hypervisor): Tracer {
   return new Tracer(hypervisor, (line) => process.stderr.write(`${line}\n`), colours);
 }
 
-/** Descriptors of the files traced to, by path: one for all handles of the process. */
-const files = new Map<string, number>();
+/** Descriptors of the files traced to, by path: one for all handles of the process. Null: it could not be written to. */
+const files = new Map<string, number | null>();
 
 /** Appends to a file, each line with one write, so that the lines of several processes do not mix. */
 export function traceToFile(hypervisor: Hypervisor, path: string): Tracer {
-  const fd = files.get(path) ?? openSync(path, 'a');
-  files.set(path, fd);
-  return new Tracer(hypervisor, (line) => {
+  if (!files.has(path)) files.set(path, openSync(path, 'a'));
+  return new Tracer(hypervisor, (line) => append(path, line));
+}
+
+/** A disk that is full ends the trace, and not the session. */
+function append(path: string, line: string): void {
+  const fd = files.get(path) ?? null;
+  if (fd === null) return;
+  try {
     writeSync(fd, `${line}\n`);
-  });
+  } catch (error) {
+    files.set(path, null);
+    process.emitWarning(`the trace ${path} ends here: ${String(error)}`, { code: 'XENCTRL_TRACE' });
+  }
 }
