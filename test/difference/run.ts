@@ -104,6 +104,14 @@ async function main(): Promise<number> {
   const failing = (await failingOf(sequences)).filter((one) => one !== null);
   console.log(`${count - failing.length} of ${count} sequences agree`);
   if (failing.length === 0) return 0;
+  for (const { sequence, mismatch } of failing) {
+    const told = mismatch.differences.map(
+      ({ what, expected, got }) => `${what} ${JSON.stringify(expected)}/${JSON.stringify(got)}`,
+    );
+    console.log(
+      `  step ${sequence.steps.length}: ${mismatch.call} ${JSON.stringify(mismatch.args)}: ${told.join(', ')}`,
+    );
+  }
   await report(await shrink(failing.slice(0, MOST_SHRUNK)));
   return 1;
 }
