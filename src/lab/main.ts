@@ -13,9 +13,10 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
  * Runs the lab as a process of its own would.
  *
  * @param words the command line without the program
+ * @param run does the work; tests bring their own
  * @returns what to exit with
  */
-export async function labMain(words: readonly string[]): Promise<number> {
+export async function labMain(words: readonly string[], run: typeof runLab = runLab): Promise<number> {
   const status = new StatusLine(process.stderr, process.env['NO_COLOR']);
   try {
     const request = parseLabArguments(words);
@@ -23,7 +24,7 @@ export async function labMain(words: readonly string[]): Promise<number> {
       process.stdout.write(LAB_USAGE);
       return 0;
     }
-    return await runUntilSignal(request.options, status);
+    return await runUntilSignal(request.options, status, run);
   } catch (error) {
     status.clear();
     if (error instanceof LabError) {
@@ -35,7 +36,7 @@ export async function labMain(words: readonly string[]): Promise<number> {
   }
 }
 
-async function runUntilSignal(options: LabOptions, status: StatusLine): Promise<number> {
+async function runUntilSignal(options: LabOptions, status: StatusLine, run: typeof runLab): Promise<number> {
   const stop = new AbortController();
   let early: number | null = null;
   const end = (exitCode: number): void => {
@@ -48,7 +49,7 @@ async function runUntilSignal(options: LabOptions, status: StatusLine): Promise<
   const broken = (): void => end(141);
   process.stdout.on('error', broken);
   try {
-    const { exitCode } = await runLab({
+    const { exitCode } = await run({
       ...options,
       stdout: afterClearing(process.stdout, status),
       stderr: afterClearing(process.stderr, status),

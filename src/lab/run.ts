@@ -10,11 +10,11 @@ import { startBochs } from './bochs.js';
 import { ConsoleWatch, tailOf } from './console.js';
 import { dom0Environment } from './dom0.js';
 import { EXIT_TIMED_OUT, LabError } from './error.js';
-import { prepareKernel } from './kernel.js';
+import { type Kernel, prepareKernel } from './kernel.js';
 import type { Finished, LabMachine } from './machine.js';
 import { DEFAULT_MEMORY_MIB, DEFAULT_TIMEOUT_SECONDS, type LabOptions, type LabResult } from './options.js';
 import { startQemu } from './qemu.js';
-import { findTools } from './requirements.js';
+import { findTools, type Tools } from './requirements.js';
 
 /** How often new output is looked for. Short beside the emulated machine's own pace. */
 const POLL_MS = 50;
@@ -29,7 +29,18 @@ export async function runLab(options: LabOptions): Promise<LabResult> {
   const stage = options.onStage ?? ((): void => {});
   stage('preparing');
   const tools = findTools(options.engine ?? 'qemu');
-  const kernel = await prepareKernel(tools.busybox, stage);
+  return runPrepared(options, { tools, kernel: await prepareKernel(tools.busybox, stage) });
+}
+
+/** What a run takes from the machine and the cache. Tests bring their own. */
+export interface LabInputs {
+  readonly tools: Tools;
+  readonly kernel: Kernel;
+}
+
+/** {@link runLab} with everything at hand. */
+export async function runPrepared(options: LabOptions, inputs: LabInputs): Promise<LabResult> {
+  const stage = options.onStage ?? ((): void => {});
   if (options.out !== undefined) await mkdir(options.out, { recursive: true });
   const folder = await mkdtemp(join(tmpdir(), 'xenctrl-lab-'));
   // For the ways out that do not come by `finally`.
@@ -37,7 +48,7 @@ export async function runLab(options: LabOptions): Promise<LabResult> {
   process.once('exit', removeNow);
   try {
     options.signal?.throwIfAborted();
-    const machine = await boot(options, folder, { tools, kernel });
+    const machine = await boot(options, folder, inputs);
     try {
       const { exitCode } = await waitForEnd(machine, options, stage);
       await machine.collect();
@@ -52,9 +63,7 @@ export async function runLab(options: LabOptions): Promise<LabResult> {
   }
 }
 
-type Inputs = Parameters<typeof startBochs>[2];
-
-async function boot(options: LabOptions, folder: string, inputs: Inputs): Promise<LabMachine> {
+async function boot(options: LabOptions, folder: string, inputs: LabInputs): Promise<LabMachine> {
   const { engine = 'qemu', command, xenArgs = '', memoryMiB = DEFAULT_MEMORY_MIB } = options;
   const cwd = resolve(options.cwd ?? process.cwd());
   const outputs = { stdout: options.stdout ?? process.stdout, stderr: options.stderr ?? process.stderr };
