@@ -58,4 +58,6 @@ export interface Command {
   /** Instead of {@link run}. */
   readonly commands?: readonly Command[];
   readonly run?: (context: Context) => Outcome | Promise<Outcome>;
+  /** Instead of {@link run}, for a command that reads its line and prints by itself. Gives the exit code. */
+  readonly raw?: (words: readonly string[]) => Promise<number>;
 }

@@ -18,7 +18,8 @@ function nodes(commands: readonly Command[]): Node[] {
   const root: Node = { path: '', commands, options: COMMON, operands: [] };
   const below = (command: Command, path: string): Node[] => {
     const { commands: more = [], options = [], operands = [] } = command;
-    const node: Node = { path, commands: more, options: [...options, ...COMMON], operands };
+    const common = command.raw ? [] : COMMON;
+    const node: Node = { path, commands: more, options: [...options, ...common], operands };
     return [node, ...more.flatMap((one) => below(one, `${path} ${one.name}`))];
   };
   return [root, ...commands.flatMap((command) => below(command, command.name))];

@@ -65,16 +65,21 @@ export function generalHelp(commands: readonly Command[], style: Style, columns:
 /** Help on one command; `path` is its name after those of the commands above it. */
 export function commandHelp(command: Command, path: string, style: Style, columns: number): string[] {
   const { summary, description = [], operands = [], options = [], examples = [], commands = [] } = command;
+  const common = command.raw ? COMMON.filter(({ name }) => name === 'help') : COMMON;
   const line = commands.length > 0 ? 'COMMAND' : usage(operands);
   const summaries = commands.map(
     ({ name, operands: of = [], summary: what }) => [`${name} ${usage(of)}`, what] as const,
   );
   return [
     `${style.heading(path)} - ${summary}`,
-    ...section('Usage', [`  ${path}${line && ` ${line}`} [OPTION]...`], style),
+    ...section(
+      'Usage',
+      [command.raw ? `  ${path} [OPTION]... ${line}` : `  ${path}${line && ` ${line}`} [OPTION]...`],
+      style,
+    ),
     ...description.flatMap((paragraph) => ['', ...wrap(paragraph, columns)]),
     ...section('Commands', commands.length > 0 ? listing(summaries, columns, style) : [], style),
-    ...section('Options', listing([...options, ...COMMON].map(optionEntry), columns, style), style),
+    ...section('Options', listing([...options, ...common].map(optionEntry), columns, style), style),
     ...section(
       'Examples',
       examples.flatMap(([example, what]) => exampleLines(example, what, style)),

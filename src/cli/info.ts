@@ -30,7 +30,7 @@ function rows(info: XenInfo, facts: Facts, style: Style): [string, string][] {
     ['Reached by', facts.backend],
     ['Boot options', info.commandLine],
     ['Guests', info.capabilities.join(' ')],
-    ['Changeset', info.changeset],
+    ['Changeset', info.changeset || '-'],
     ['Built', `${compile.compile_date} by ${compile.compile_by}@${compile.compile_domain} with ${compile.compiler}`],
     ['Processors', `${physical.nr_cpus} at ${Math.round(physical.cpu_khz / 1000)} MHz; ${cores}`],
     ['NUMA nodes', String(physical.nr_nodes)],

@@ -38,7 +38,13 @@ async function dispatch(args: readonly string[], shell: Shell): Promise<number> 
   if (name === 'help') return await dispatch([...rest, '--help'], shell);
   const command = await loadCommand(name);
   if (!command) throw unknownCommand(name, COMMAND_NAMES, 'xenctrl');
+  if (command.raw && !wantsHelp(rest)) return await command.raw(rest);
   return await run(command, `xenctrl ${name}`, rest, shell);
+}
+
+/** Help on a raw command is asked for by the word right behind it. */
+function wantsHelp([first]: readonly string[]): boolean {
+  return first === '--help' || first === '-h';
 }
 
 /** The first operand is the command; options may come before it. */

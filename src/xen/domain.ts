@@ -1,5 +1,6 @@
 /** One domain, as long as it is the same. */
 
+import { inspect } from 'node:util';
 import {
   SHUTDOWN_crash,
   SHUTDOWN_poweroff,
@@ -256,6 +257,11 @@ export class Domain {
   setAccessRequired(required: boolean): void {
     checkBoolean(required, 'required');
     this.#call(xc_domain_set_access_required, required);
+  }
+
+  /** What `console.log` shows; asks Xen nothing. */
+  [inspect.custom](): string {
+    return `Domain ${this.domid} (${this.uuid})`;
   }
 
   #call<A extends readonly unknown[], R>(call: DomainCall<A, R>, ...args: A): R {

@@ -1,5 +1,6 @@
 /** One altp2m view of a domain. */
 
+import { inspect } from 'node:util';
 import { INVALID_GFN } from '../abi/xen.js';
 import { checkBoolean, checkObject, checkU64, checkU64List, type FrameList } from '../hypervisor/check.js';
 import {
@@ -294,6 +295,18 @@ export class View implements Disposable {
     this.#check('xc_altp2m_set_suppress_ve_multi');
     const { xch, domid } = this.#identity;
     return xc_altp2m_set_suppress_ve_multi(xch, domid, this.index, first, last, suppress);
+  }
+
+  /** What `console.log` shows; asks Xen nothing. */
+  [inspect.custom](): string {
+    const state = this.#gone
+      ? 'destroyed'
+      : this.#visible === null
+        ? 'visibility unknown'
+        : this.#visible
+          ? 'visible'
+          : 'hidden';
+    return `View ${this.index} of domain ${this.#identity.domid} (${state})`;
   }
 
   #check(syscall: string): void {

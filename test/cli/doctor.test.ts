@@ -99,6 +99,7 @@ const DOM0: MachineFacts = {
   devices: { '/dev/xen/privcmd': 'ok', '/dev/xen/hypercall': 'ok', '/dev/xen/evtchn': 'ok' },
   addon: { addon: null, reason: 'there is no native addon' },
   ffi: ['koffi'],
+  libraries: null,
 };
 
 const health = (checks: readonly Check[], name: string): string | undefined =>
@@ -130,9 +131,13 @@ test('a dom0: one real backend is enough, none is not', () => {
   assert.equal(health(one, 'libxen'), 'ok');
   assert.equal(health(one, 'auto'), 'ok');
   assert.equal(health(one, 'native addon'), 'note');
-  const none = backendChecks({ ...DOM0, ffi: [] }, { privcmd: 'no addon', libxen: 'no FFI' }, null);
+  const none = backendChecks(
+    { ...DOM0, ffi: [], libraries: 'no FFI' },
+    { privcmd: 'no addon', libxen: 'no FFI' },
+    null,
+  );
   assert.deepEqual(
-    ['privcmd', 'libxen', 'auto', 'FFI for libxen', 'model'].map((name) => health(none, name)),
+    ['privcmd', 'libxen', 'auto', "Xen's libraries", 'model'].map((name) => health(none, name)),
     ['missing', 'missing', 'missing', 'note', 'ok'],
   );
 });

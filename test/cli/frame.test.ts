@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import type { Command } from '#dist/cli/command.js';
 import { COMMAND_NAMES, loadAllCommands } from '#dist/cli/commands.js';
 import { nearest } from '#dist/cli/suggest.js';
+import { LAB_USAGE } from '#dist/lab/arguments.js';
 import { BIN, boxScenario, fileOf, run, runInside, runJson, runShell } from './run.js';
 
 const commands = await loadAllCommands();
@@ -51,6 +52,15 @@ test('help: of all, by word and by option, and of nothing at all', async () => {
     assert.equal(stdout, '');
     assert.match(stderr, /\nCommands\n/);
   }
+});
+
+test('lab: its help has every option that the lab itself knows', async () => {
+  const { stdout } = await runInside(['lab', '--help']);
+  for (const [option] of LAB_USAGE.matchAll(/^ {2}--[a-z-]+/gm)) assert.ok(stdout.includes(option.trim()), option);
+  assert.match(stdout, /Usage\n {2}xenctrl lab \[OPTION\]\.\.\. COMMAND \[ARGUMENT\.\.\.\]\n/);
+  const { code, stderr } = await run(['lab', '--nonsense']);
+  assert.equal(code, 125);
+  assert.match(stderr, /^lab: unknown option --nonsense/);
 });
 
 test('version', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inspect } from 'node:util';
 import { INVALID_GFN, XENMEM_access } from '#dist/index.js';
 import { ModelXen } from '#dist/model/index.js';
 import { Xen } from '#dist/xen/xen.js';
@@ -268,4 +269,15 @@ test('a closed connection: TypeError everywhere', () => {
   for (const call of [() => domain.info(), () => domain.altp2m.enabled, () => view.hide(), () => xen.list()]) {
     assert.throws(call, TypeError);
   }
+});
+
+test('what console.log shows', () => {
+  const { domain } = setting({}, { uuid: '01234567-89ab-cdef-0123-456789abcdef' });
+  const view = domain.altp2m.createView();
+  assert.equal(inspect(domain), 'Domain 1 (01234567-89ab-cdef-0123-456789abcdef)');
+  assert.equal(inspect(view), 'View 1 of domain 1 (visible)');
+  view.hide();
+  assert.equal(inspect([view]), '[ View 1 of domain 1 (hidden) ]');
+  view.destroy();
+  assert.equal(inspect(view), 'View 1 of domain 1 (destroyed)');
 });

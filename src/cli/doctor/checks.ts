@@ -65,7 +65,7 @@ export function backendChecks(facts: MachineFacts, refusals: Refusals, auto: str
   });
   return [
     addonCheck(facts),
-    ffiCheck(facts),
+    libraryCheck(facts),
     ...real,
     { section: BACKENDS, name: 'model', health: 'ok', detail: 'works everywhere' },
     auto === null
@@ -80,10 +80,10 @@ function addonCheck({ addon, platform }: MachineFacts): Check {
   return { ...check, health: platform.startsWith('linux') ? 'note' : 'unknown', detail: addon.reason };
 }
 
-function ffiCheck({ ffi }: MachineFacts): Check {
-  const check = { section: BACKENDS, name: 'FFI for libxen' };
-  if (ffi.length > 0) return { ...check, health: 'ok', detail: ffi.join(', ') };
-  return { ...check, health: 'note', detail: 'neither koffi nor ffi-napi is installed: npm install koffi' };
+function libraryCheck({ ffi, libraries }: MachineFacts): Check {
+  const check = { section: BACKENDS, name: "Xen's libraries" };
+  if (libraries === null) return { ...check, health: 'ok', detail: `load, through ${ffi.join(' or ')}` };
+  return { ...check, health: 'note', detail: libraries };
 }
 
 /** Name of the check that `altp2m=1` passes. */

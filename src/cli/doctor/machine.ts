@@ -2,6 +2,8 @@
 
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { firstLine } from '../../hypervisor/libxen/ffi.js';
+import { loadLibraries } from '../../hypervisor/libxen/libraries.js';
 import { type LoadedAddon, loadAddon } from '../../hypervisor/privcmd/load.js';
 
 /** Whether a device is there for us. */
@@ -20,6 +22,8 @@ export interface MachineFacts {
   readonly addon: LoadedAddon;
   /** FFI packages that are installed. */
   readonly ffi: readonly string[];
+  /** Why Xen's own libraries do not load; null: they do. */
+  readonly libraries: string | null;
 }
 
 export const DEVICES: Readonly<Record<string, string>> = {
@@ -42,6 +46,7 @@ export function probe(): MachineFacts {
     devices: Object.fromEntries(Object.keys(DEVICES).map((path) => [path, device(path)])),
     addon: loadAddon(),
     ffi: FFI.filter(isInstalled),
+    libraries: libraryRefusal(),
   };
 }
 
@@ -69,6 +74,15 @@ function libc(): MachineFacts['libc'] {
     return readdirSync('/lib').some((name) => name.startsWith('ld-musl-')) ? 'musl' : 'glibc';
   } catch {
     return null;
+  }
+}
+
+function libraryRefusal(): string | null {
+  try {
+    loadLibraries();
+    return null;
+  } catch (error) {
+    return firstLine(error);
   }
 }
 

@@ -1,0 +1,39 @@
+/** Every example runs to its end on the model, and says what it says it says. */
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { cleanEnvironment } from './run.js';
+
+const FOLDER = fileURLToPath(new URL('../../../examples/', import.meta.url));
+
+/** A line of the output that shows that the example did what it is there for. */
+const SHOWS: Readonly<Record<string, RegExp>> = {
+  'hide-view.mjs': /^hidden: the guest gets #UD$/m,
+  'list-domains.mjs': /^1 .* 2 vCPUs {2}64 MiB {2}altp2m: mixed$/m,
+  'many-frames.mjs': /^100 %\nframe 0x1234 is now rx$/m,
+  'recycled-domid.mjs': /^refused: xc_domain_destroy on domain 1: ESRCH[\s\S]*untouched: true$/m,
+  'watch-altp2m-errors.mjs': /altp2m=1[\s\S]*AMD[\s\S]*altp2m mode[\s\S]*PV/,
+};
+
+for (const file of readdirSync(FOLDER).filter((name) => name.endsWith('.mjs'))) {
+  test(`examples/${file}`, () => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [FOLDER + file], {
+      encoding: 'utf8',
+      env: { ...cleanEnvironment(), XENCTRL_BACKEND: 'model' },
+    });
+    assert.equal(stderr, '');
+    assert.equal(status, 0);
+    const wanted = SHOWS[file];
+    if (wanted) assert.match(stdout, wanted);
+    const source = readFileSync(FOLDER + file, 'utf8');
+    assert.ok(source.split('\n').length <= 40, 'an example is short');
+    assert.ok(source.includes(`node examples/${file}`), 'it says how to run it');
+  });
+}
+
+test('every example that is looked at is there', () => {
+  for (const file of Object.keys(SHOWS)) assert.ok(readdirSync(FOLDER).includes(file), file);
+});
