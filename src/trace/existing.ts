@@ -57,6 +57,7 @@ export function describeDomain(probe: Probe, release: Release, domid: number, gu
       `domain ${domid} has ${tot_pages} pages up to frame 0x${highest.toString(16)}: where they are could not be asked`,
     );
   }
+  if (max_vcpu_id < 0) notes.push(`domain ${domid} had no vCPUs yet: how many it may have could not be asked`);
   const call = (name: string, args: Step): void => {
     steps.push({ phase: PHASE, as: 'dom0', call: name, args, target: domid, expect: { rc: 0 } });
   };

@@ -171,6 +171,7 @@ describe('a trace', () => {
       );
       lines.length = 0;
       const domid = xc_domain_create(xch, 7, { flags: 3, max_vcpus: 1 });
+      domain.xc_domain_max_vcpus(xch, domid, 1);
       context.xc_domain_hvm_setcontext(xch, domid, context.xc_domain_hvm_getcontext(xch, domid));
       attempt(() => memory.xc_get_paging_mempool_size(xch, domid));
       attempt(() => memory.xc_set_paging_mempool_size(xch, domid, 4096));
