@@ -18,9 +18,9 @@ async function* withKernel(title, entry) {
   const ours = new Contender('xenctrl', process.execPath, [`${CHILDREN}/altp2m_addon.mjs`], env);
   try {
     yield* orSkipped('against libxenctrl', () => againstC(title, ours, env));
-    yield* orSkipped('against koffi', () => againstJs(title, ours, 'koffi', env, 100_000));
+    yield* orSkipped('against koffi', () => againstJs(title, ours, 'koffi', env, 2000));
     yield* orSkipped('against ffi-napi', () =>
-      againstJs(title, ours, 'ffi_napi', { ...env, NODE_PATH: ffiNapi() }, 2000),
+      againstJs(title, ours, 'ffi_napi', { ...env, NODE_PATH: ffiNapi() }, 40),
     );
   } finally {
     ours.end();
@@ -32,7 +32,7 @@ async function* againstC(title, ours, env) {
   const rival = new Contender('libxenctrl', program, [], env);
   try {
     for (const call of ['set_visibility', 'set_mem_access']) {
-      const [us, them] = await compare([ours, rival], call, [200_000, 200_000]);
+      const [us, them] = await compare([ours, rival], call, [4000, 4000]);
       yield* rows(`xc_altp2m_${call} ${title}`, us, them, 'libxenctrl (C)');
     }
   } finally {
@@ -43,7 +43,7 @@ async function* againstC(title, ours, env) {
 async function* againstJs(title, ours, ffi, env, count) {
   const rival = new Contender(ffi, process.execPath, [`${CHILDREN}/altp2m_${ffi}.mjs`, libxenctrl()], env);
   try {
-    const [us, them] = await compare([ours, rival], 'set_visibility', [200_000, count], 11);
+    const [us, them] = await compare([ours, rival], 'set_visibility', [4000, count]);
     yield* rows(`xc_altp2m_set_visibility ${title}`, us, them, `libxenctrl by ${ffi.replace('_', '-')}`);
   } finally {
     rival.end();

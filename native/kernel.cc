@@ -1,18 +1,8 @@
 #include "kernel.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <ctime>
 
 namespace xenctrl {
-
-long KernelIoctl(int fd, unsigned long request, void *argument) noexcept {
-  // Not ioctl(): glibc's returns an int, and a hypercall's result may need 64 bits.
-  const long result = syscall(SYS_ioctl, fd, request, argument);
-  return result == -1 ? -static_cast<long>(errno) : result;
-}
 
 void KernelSleep(uint32_t microseconds) noexcept {
   timespec wait{};

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "kernel.h"
-
 namespace xenctrl {
 namespace {
 
@@ -50,13 +48,6 @@ Ref<Privcmd> Privcmd::Open(const char *path, size_t arena_pages, int *error) {
 Privcmd::Privcmd(int fd, Ref<Memory> arena) : fd_(fd), arena_(std::move(arena)) {}
 
 Privcmd::~Privcmd() { close(fd_); }
-
-int64_t Privcmd::Issue(Slot *slot) const { return KernelIoctl(fd_, kIoctlHypercall, slot); }
-
-void Privcmd::Hypercall() const {
-  auto *slot = static_cast<Slot *>(arena_->base());
-  slot->result = Issue(slot);
-}
 
 Slot *Privcmd::SlotsAt(uint64_t offset, uint64_t count) const {
   const uint64_t size = arena_->size();

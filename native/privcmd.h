@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernel.h"
 #include "memory.h"
 #include "privcmd_abi.h"
 #include "ref.h"
@@ -27,10 +28,13 @@ class Privcmd : public Counted {
   const Ref<Memory> &arena() const { return arena_; }
 
   /// Issues the call in the arena's first slot and puts the result behind it.
-  void Hypercall() const;
+  void Hypercall() const {
+    auto *slot = static_cast<Slot *>(arena_->base());
+    slot->result = Issue(slot);
+  }
 
   /// Issues one call.
-  int64_t Issue(Slot *slot) const;
+  int64_t Issue(Slot *slot) const { return KernelIoctl(fd_, kIoctlHypercall, slot); }
 
   /// Copies a slot out of the arena. 0, or -EINVAL when `offset` is none of a slot.
   int ReadSlot(uint64_t offset, Slot *slot) const;

@@ -17,7 +17,7 @@ mkdirSync(join(folder, 'corpus'), { recursive: true });
 
 console.log('building build/fuzz/core ...');
 const flags =
-  '-std=c++17 -g -O1 -fno-rtti -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize=vptr';
+  '-DXENCTRL_FAKE_KERNEL -std=c++17 -g -O1 -fno-rtti -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize=vptr';
 const sources = ['test/native/fuzz_core.cc', 'native/privcmd.cc', 'native/memory.cc'];
 execFileSync(
   'clang++',

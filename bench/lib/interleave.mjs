@@ -29,14 +29,15 @@ export class Contender {
 }
 
 /**
- * Measures by turns.
+ * Measures by turns. Many short turns, a few milliseconds each: on a machine that does other things, too, some of them
+ * are left alone.
  *
  * @param contenders the processes
  * @param what the case each is to measure
  * @param counts how many calls a turn, for each contender
  * @returns per contender `{best, median}` in nanoseconds a call
  */
-export async function compare(contenders, what, counts, rounds = 21) {
+export async function compare(contenders, what, counts, rounds = 301) {
   const samples = contenders.map(() => []);
   for (let round = -2; round < rounds; round++) {
     for (const [i, contender] of contenders.entries()) {

@@ -1,4 +1,4 @@
-// A kernel for the addon's napi-free code, linked in the place of native/kernel.cc.
+// A kernel for the addon's napi-free code, in the place of native/kernel.cc. Build all of it with XENCTRL_FAKE_KERNEL.
 #pragma once
 
 #include <sys/mman.h>
@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 
-#include "../../native/kernel.h"
 #include "../../native/privcmd.h"
 
 struct FakeKernel {
