@@ -6,23 +6,19 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '#dist/abi/hvm/params.js';
-import { XENMEM_access } from '#dist/abi/memory.js';
 import { atLeast, RELEASES, type Release } from '#dist/abi/release.js';
 import { INVALID_GFN } from '#dist/abi/xen.js';
 import { type GuestOptions, ModelXen } from '#dist/model/index.js';
 import { replay } from '#dist/replay/replay.js';
 import * as altp2m from '#dist/xc/altp2m.js';
-import * as multi from '#dist/xc/altp2m_multi.js';
 import * as domain from '#dist/xc/domain.js';
 import { xc_domain_create } from '#dist/xc/domain_create.js';
 import * as info from '#dist/xc/domain_info.js';
-import * as context from '#dist/xc/hvm_context.js';
 import * as params from '#dist/xc/hvm_param.js';
 import { type XcInterface, xc_interface_open } from '#dist/xc/interface.js';
 import * as memory from '#dist/xc/memory.js';
-import { xc_physinfo } from '#dist/xc/sysctl.js';
-import * as version from '#dist/xc/version.js';
-import { temporaryFolder, withEnvironment } from './session.js';
+import { type Call, calls } from './calls.js';
+import { accessOp, rawDomctl, temporaryFolder, withEnvironment } from './session.js';
 
 const folder = temporaryFolder();
 let files = 0;
@@ -49,8 +45,6 @@ function matchesInFull(recording: Recorded): void {
   assert.equal(matched, total);
 }
 
-type Call = (xch: XcInterface, domid: number) => unknown;
-
 /** A call that may be refused. Misuse of it is a mistake of this test. */
 function make(xch: XcInterface, domid: number, call: Call): void {
   try {
@@ -60,191 +54,7 @@ function make(xch: XcInterface, domid: number, call: Call): void {
   }
 }
 
-const view = fc.constantFrom(0, 1, 1, 2, 2, 3, 9, 10, 65535);
-const gfn = fc.constantFrom<number | bigint>(
-  0,
-  1,
-  0x40,
-  0x41,
-  0x1ff,
-  0x200,
-  0x3ff,
-  0x400,
-  2 ** 40,
-  INVALID_GFN,
-  2n ** 60n,
-);
-const frame = fc.constantFrom(0, 0x40, 0x3ff, 0x400, 0x401, 0x1000);
-const flag = fc.boolean();
-const access = fc.nat(12);
-const vcpu = fc.constantFrom(0, 1, 2, 0xffff_ffff);
-
-const calls: fc.Arbitrary<Call> = fc.oneof(
-  flag.map(
-    (on): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_set_domain_state(x, d, on),
-  ),
-  fc.constant<Call>((x, d) => altp2m.xc_altp2m_set_domain_state(x, d, true)),
-  fc.constant<Call>((x, d) => altp2m.xc_altp2m_get_domain_state(x, d)),
-  access.map(
-    (a): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_create_view(x, d, a),
-  ),
-  fc.constant<Call>((x, d) => altp2m.xc_altp2m_create_view(x, d, XENMEM_access.default)),
-  view.map(
-    (v): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_destroy_view(x, d, v),
-  ),
-  view.map(
-    (v): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_switch_to_view(x, d, v),
-  ),
-  fc.tuple(view, flag).map(
-    ([v, on]): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_set_visibility(x, d, v, on),
-  ),
-  vcpu.map(
-    (c): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_get_vcpu_p2m_idx(x, d, c),
-  ),
-  fc.tuple(view, gfn, access).map(
-    ([v, g, a]): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_set_mem_access(x, d, v, g, a),
-  ),
-  fc.tuple(view, gfn).map(
-    ([v, g]): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_get_mem_access(x, d, v, g),
-  ),
-  fc.tuple(view, gfn, gfn).map(
-    ([v, g, h]): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_change_gfn(x, d, v, g, h),
-  ),
-  fc.tuple(view, gfn, flag).map(
-    ([v, g, on]): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_set_suppress_ve(x, d, v, g, on),
-  ),
-  fc.tuple(view, gfn).map(
-    ([v, g]): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_get_suppress_ve(x, d, v, g),
-  ),
-  fc.tuple(view, frame, frame, flag).map(
-    ([v, g, h, on]): Call =>
-      (x, d) =>
-        multi.xc_altp2m_set_supress_ve_multi(x, d, v, g, h, on),
-  ),
-  fc.tuple(view, fc.array(fc.tuple(gfn, access), { maxLength: 9 })).map(
-    ([v, list]): Call =>
-      (x, d) =>
-        multi.xc_altp2m_set_mem_access_multi(
-          x,
-          d,
-          v,
-          list.map(([, a]) => a),
-          list.map(([g]) => g),
-        ),
-  ),
-  fc.tuple(vcpu, gfn).map(
-    ([c, g]): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_set_vcpu_enable_notify(x, d, c, g),
-  ),
-  vcpu.map(
-    (c): Call =>
-      (x, d) =>
-        altp2m.xc_altp2m_set_vcpu_disable_notify(x, d, c),
-  ),
-  fc.nat(38).map(
-    (p): Call =>
-      (x, d) =>
-        params.xc_hvm_param_get(x, d, p),
-  ),
-  fc.tuple(fc.constantFrom(HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN, 1, 99), fc.nat(5)).map(
-    ([p, v]): Call =>
-      (x, d) =>
-        params.xc_hvm_param_set(x, d, p, v),
-  ),
-  fc.constant<Call>(domain.xc_domain_pause),
-  fc.constant<Call>(domain.xc_domain_unpause),
-  fc.nat(5).map(
-    (reason): Call =>
-      (x, d) =>
-        domain.xc_domain_shutdown(x, d, reason),
-  ),
-  fc.constant<Call>(info.xc_domain_getinfo_single),
-  fc.constant<Call>((x) => info.xc_domain_getinfolist(x, 0, 10)),
-  fc.constant<Call>((x) => xc_physinfo(x)),
-  fc.constantFrom(0, 1, 3, 6, 7, 9, 10, 12).map(
-    (c): Call =>
-      (x) =>
-        version.xc_version(x, c as 0),
-  ),
-  flag.map(
-    (on): Call =>
-      (x, d) =>
-        domain.xc_domain_set_access_required(x, d, on),
-  ),
-  fc.constant<Call>(memory.xc_domain_maximum_gpfn),
-  fc.constant<Call>(memory.xc_get_paging_mempool_size),
-  fc.nat(3).map(
-    (n): Call =>
-      (x, d) =>
-        memory.xc_set_paging_mempool_size(x, d, n * 2048),
-  ),
-  fc.nat(5000).map(
-    (n): Call =>
-      (x, d) =>
-        memory.xc_domain_setmaxmem(x, d, n),
-  ),
-  fc.array(frame, { maxLength: 4 }).map(
-    (list): Call =>
-      (x, d) =>
-        memory.xc_domain_populate_physmap(x, d, 0, 0, list),
-  ),
-  fc.array(frame, { maxLength: 4 }).map(
-    (list): Call =>
-      (x, d) =>
-        memory.xc_domain_decrease_reservation(x, d, 0, list),
-  ),
-  fc.nat(3).map(
-    (n): Call =>
-      (x, d) =>
-        memory.xc_domain_increase_reservation(x, d, n, 0, 0),
-  ),
-  fc.constant<Call>((x, d) => context.xc_domain_hvm_setcontext(x, d, context.xc_domain_hvm_getcontext(x, d))),
-  fc.constant<Call>((x) => x.hypervisor.hypercall(34, 25, 16)),
-  fc.tuple(fc.nat(17), fc.nat(2), fc.uint8Array({ minLength: 64, maxLength: 64 })).map(
-    ([cmd, pad, union]): Call =>
-      (x, d) =>
-        sendRaw(x, d, cmd, pad, union),
-  ),
-);
-
-/** An operation whose bytes libxc might not send. The one that points to lists is left out: nobody made its lists. */
-function sendRaw(xch: XcInterface, domid: number, cmd: number, pad: number, union: Uint8Array): void {
-  if (cmd === 9) return;
-  const { arena } = xch.hypervisor;
-  using operand = arena.alloc(80);
-  arena.view.setUint32(operand.offset, 1, true);
-  arena.view.setUint32(operand.offset + 4, cmd, true);
-  arena.view.setUint32(operand.offset + 8, domid + pad * 65536, true);
-  // most bytes zero, or nothing would get through
-  operand.bytes.set(
-    union.map((byte, i) => (i % 7 === pad ? byte & 3 : 0)),
-    16,
-  );
-  xch.hypervisor.hypercall(34, 25, operand.address);
-}
+const MONITOR = { as: 'dom0', call: 'xc_monitor_enable', args: {}, expect: { rc: 0 } };
 
 const modes = fc.constantFrom<GuestOptions['altp2m']>('disabled', 'mixed', 'external', 'limited');
 const releases = fc.constantFrom<Release>(...RELEASES);
@@ -254,16 +64,23 @@ describe('a recorded session', () => {
     const steps = fc.array(fc.tuple(calls, fc.constantFrom(1, 1, 1, 2, 7)), { maxLength: 30 });
     const pages = fc.constantFrom(0, 16, 1024, 1500);
     fc.assert(
-      fc.property(releases, modes, pages, flag, steps, (release, altp2mMode, memoryPages, altp2mBooted, list) => {
-        const xen = new ModelXen({ release, altp2m: altp2mBooted });
-        const usable = altp2mBooted || !atLeast(release, '4.21') ? altp2mMode : 'disabled';
-        xen.createGuest({ vcpus: 2, memoryPages, altp2m: usable ?? 'disabled' });
-        xen.createGuest({ type: 'pv', memoryPages: 3 });
-        const recording = record(xen, (xch) => {
-          for (const [call, domid] of list) make(xch, domid, call);
-        });
-        matchesInFull(recording);
-      }),
+      fc.property(
+        releases,
+        modes,
+        pages,
+        fc.boolean(),
+        steps,
+        (release, altp2mMode, memoryPages, altp2mBooted, list) => {
+          const xen = new ModelXen({ release, altp2m: altp2mBooted });
+          const usable = altp2mBooted || !atLeast(release, '4.21') ? altp2mMode : 'disabled';
+          xen.createGuest({ vcpus: 2, memoryPages, altp2m: usable ?? 'disabled' });
+          xen.createGuest({ type: 'pv', memoryPages: 3 });
+          const recording = record(xen, (xch) => {
+            for (const [call, domid] of list) make(xch, domid, call);
+          });
+          matchesInFull(recording);
+        },
+      ),
       { numRuns: 250 },
     );
   });
@@ -318,6 +135,37 @@ describe('a recorded session', () => {
     matchesInFull(recording);
     assert.equal(recording.exact, false);
     assert.match(recording.notes?.join('\n') ?? '', /domain 1 existed before.*\n.*views of domain 1/);
+  });
+
+  test('holds memory access of the host, with and without an agent', () => {
+    for (const agent of [false, true]) {
+      const xen = new ModelXen();
+      const recording = record(xen, (xch) => {
+        const domid = xc_domain_create(xch, 0, { flags: 3, max_vcpus: 1 });
+        domain.xc_domain_max_vcpus(xch, domid, 1);
+        memory.xc_domain_setmaxmem(xch, domid, 4096);
+        memory.xc_domain_populate_physmap_exact(xch, domid, 0, 0, [0x43, 0x44]);
+        params.xc_hvm_param_set(xch, domid, HVM_PARAM_MONITOR_RING_PFN, 5);
+        if (agent)
+          assert.equal(
+            xen.domains.get(domid)?.enableMonitor(() => null),
+            0,
+          );
+        accessOp(xch, 0, domid, { gfn: 0x43n, access: 5 });
+        accessOp(xch, 1, domid, { gfn: 0x43n });
+        accessOp(xch, 4, domid, { nr: 2, gfns: [0x43n, 0x44n], codes: [7, 1] });
+        accessOp(xch, 1, domid, { gfn: 0x44n });
+        rawDomctl(xch, xch.abi, 56, domid, [0, 2]);
+      });
+      assert.match(recording.notes?.join() ?? '', /xc_vm_event_control {"op":0,"mode":2} was made/);
+      // an agent of the model's is put there by no call: the session does not say that there is one
+      if (agent) assert.equal(replay(recording).mismatches.length, 4);
+      else matchesInFull(recording);
+      const steps = recording.steps.flatMap((step): Recorded['steps'] =>
+        step['call'] === 'xc_hvm_param_set' ? [step, MONITOR] : [step],
+      );
+      if (agent) matchesInFull({ ...recording, steps });
+    }
   });
 
   test('says what it could not hold', () => {

@@ -26,7 +26,7 @@ import { type XcInterface, xc_interface_open } from '#dist/xc/interface.js';
 import * as memory from '#dist/xc/memory.js';
 import { xc_physinfo } from '#dist/xc/sysctl.js';
 import * as version from '#dist/xc/version.js';
-import { temporaryFolder, withEnvironment } from './session.js';
+import { accessOp, rawDomctl, temporaryFolder, withEnvironment } from './session.js';
 
 const folder = temporaryFolder();
 
@@ -221,6 +221,29 @@ describe('a trace', () => {
       `hvm_op altp2m(domid=1, version=1, cmd=16, domain=1, pad1=0, pad2=0, u=${'01000200'.padEnd(48, '0')}...) = -EOPNOTSUPP`,
     ]);
     assert.ok(!lines.join().includes(address));
+  });
+
+  test('tells calls that others make: memory access of the host, the monitor, rings', () => {
+    const { xch, lines } = traced('4.17');
+    accessOp(xch, 0, 1, { gfn: 0x43n, access: 5 });
+    accessOp(xch, 1, 1, { gfn: INVALID_GFN });
+    accessOp(xch, 4, 1, { nr: 2, gfns: [1n, 2n], codes: [7, 1] });
+    accessOp(xch, 4, 1, { nr: 2 });
+    accessOp(xch, 9, 1);
+    rawDomctl(xch, xch.abi, 77, 1, [0, 2]);
+    rawDomctl(xch, xch.abi, 77, 1, [2, 0]);
+    rawDomctl(xch, xch.abi, 56, 1, [0, 2]);
+    const told = untimed(lines).map((line) => line.replace(/ = -E\w+$/, '').replace(/0x7f\w+/, 'ADDRESS'));
+    assert.deepEqual(told, [
+      'xc_set_mem_access(domid=1, gfn=0x43, access=rx, nr=1)',
+      'xc_get_mem_access(domid=1, gfn=INVALID)',
+      'xc_set_mem_access_multi(domid=1, nr=2, pfns=[0x1, 0x2], access=[rwx, r])',
+      'xc_set_mem_access_multi(domid=1, nr=2)',
+      'hypercall(12, 0x15, ADDRESS, 0x0, 0x0, 0x0)',
+      'xc_monitor_singlestep(domid=1, enable=1)',
+      'xc_monitor(domid=1, op=2, event=0)',
+      'xc_vm_event_control(domid=1, op=0, mode=2)',
+    ]);
   });
 
   test('prints times, and colours where they are wanted', () => {
