@@ -11,7 +11,8 @@ import { libxenAdapter } from '#dist/hypervisor/libxen/index.js';
 import { declareLibraries } from '#dist/hypervisor/libxen/libraries.js';
 import { openHypervisor, registerAdapter } from '#dist/hypervisor/open.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
-import { xc_altp2m_set_visibility, xc_interface_open } from '#dist/index.js';
+import { xc_altp2m_set_visibility } from '#dist/xc/altp2m.js';
+import { xc_interface_open } from '#dist/xc/interface.js';
 import { type Case, inUse, logged, ROOT, stubbed } from '../native/harness.js';
 
 const ECHO = 1000;

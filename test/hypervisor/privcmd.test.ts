@@ -11,7 +11,8 @@ import { openHypervisor, registerAdapter } from '#dist/hypervisor/open.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
 import { PrivcmdHypervisor } from '#dist/hypervisor/privcmd/hypervisor.js';
 import { privcmdAdapter } from '#dist/hypervisor/privcmd/index.js';
-import { xc_altp2m_set_visibility, xc_interface_open } from '#dist/index.js';
+import { xc_altp2m_set_visibility } from '#dist/xc/altp2m.js';
+import { xc_interface_open } from '#dist/xc/interface.js';
 import { inUse, logged, stubbed } from '../native/harness.js';
 
 /** Calls of the stub's own. */

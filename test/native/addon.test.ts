@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { Addon, NativeHandle, NativeMapping } from '#dist/hypervisor/privcmd/addon.js';
 import { load, loadAddon } from '#dist/hypervisor/privcmd/load.js';
 import { inUse, stubbed } from './harness.js';
@@ -223,7 +222,8 @@ stubbed(import.meta.url, {
   },
 
   'no sequence of calls with any arguments crashes or leaks': {
-    run() {
+    async run() {
+      const { default: fc } = await import('fast-check'); // slow to load, and every case is a process
       const anything = fc.oneof(
         fc.constantFrom(0, 8, 56, 64, 512, PAGE, -1, 1, 3),
         fc.double(),
