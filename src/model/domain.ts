@@ -4,7 +4,7 @@ import { errno } from '../abi/errno.js';
 import { HVM_NR_PARAMS, HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
-import { PAGE_SHIFT, PAGE_SIZE } from '../abi/xen.js';
+import { PAGE_SIZE } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
 import type { MachineMemory } from './machine_memory.js';
@@ -14,6 +14,9 @@ import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mState, type PageOrder } from
 import { Vcpu, type VcpuState } from './vcpu.js';
 
 const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
+
+/** Frames that tables of four levels reach: 48 bits of address, whatever the processor says it can. */
+const FRAMES_IN_REACH = 2 ** 36;
 
 /** `hap_enable` gives a new domain's page tables 256 pages. */
 const INITIAL_PAGING_POOL = 256 * PAGE_SIZE;
@@ -61,7 +64,7 @@ export interface Host {
 export class Domain {
   readonly config: DomainConfig;
   readonly host: Host;
-  readonly vcpus: readonly Vcpu[];
+  #vcpus: readonly Vcpu[] = [];
   /** The host's p2m: the memory as dom0 and Xen see it. */
   readonly p2m = new P2m();
   readonly altp2m: Altp2m;
@@ -88,12 +91,22 @@ export class Domain {
     this.handle = config.handle.slice();
     this.pagingPoolBytes = config.hap ? INITIAL_PAGING_POOL : 0;
     this.params[HVM_PARAM_ALTP2M] = config.altp2mMode;
-    this.vcpus = Array.from({ length: config.maxVcpus }, (_, id) => new Vcpu(this, id));
     this.altp2m = new Altp2m(this);
   }
 
   get domid(): number {
     return this.config.domid;
+  }
+
+  /** None before {@link makeVcpus}. */
+  get vcpus(): readonly Vcpu[] {
+    return this.#vcpus;
+  }
+
+  /** Makes the vCPUs, as many as the domain was created for, all of them down. Twice is harmless. */
+  makeVcpus(): void {
+    if (this.#vcpus.length > 0) return;
+    this.#vcpus = Array.from({ length: this.config.maxVcpus }, (_, id) => new Vcpu(this, id));
   }
 
   get isHvm(): boolean {
@@ -123,15 +136,16 @@ export class Domain {
   /**
    * Gives the domain 2^order pages at `gfn`.
    *
-   * @returns false when the domain or the machine has no more, or guests have no such address
+   * @returns false when the domain or the machine has no more, or a guest's tables reach no such frame: then the pages
+   *   are the domain's all the same
    */
   populate(gfn: number, order: number): boolean {
     const count = 2 ** order;
-    if (this.totPages + count > this.maxPages || gfn + count > 2 ** (this.host.cpu.maxphysaddr - PAGE_SHIFT))
-      return false;
+    if (this.totPages + count > this.maxPages) return false;
     const mfn = this.host.memory.allocate(this.domid, order);
     if (mfn === null) return false;
     this.totPages += count;
+    if (gfn + count > FRAMES_IN_REACH) return false;
     const page = gfn % count === 0 ? (SUPERPAGES.find((size) => size <= order) ?? ORDER_4K) : ORDER_4K;
     for (let done = 0; done < count; done += 2 ** page) this.mapHost(gfn + done, mfn + done, page);
     return true;
@@ -235,6 +249,7 @@ export class Domain {
     this.accessRequired = state.accessRequired;
     this.p2m.restore(state.p2m);
     this.altp2m.restore(state.altp2m);
+    if (state.vcpus.length > 0) this.makeVcpus();
     state.vcpus.forEach((from, id) => {
       this.vcpus[id]?.restore(from);
     });

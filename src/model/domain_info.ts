@@ -1,7 +1,6 @@
 /** What domctl getdomaininfo and sysctl getdomaininfolist say about a domain (`getdomaininfo`, `common/domctl.c`). */
 
 import {
-  XEN_DOMINF_blocked,
   XEN_DOMINF_dying,
   XEN_DOMINF_hap,
   XEN_DOMINF_hvm_guest,
@@ -9,10 +8,15 @@ import {
   XEN_DOMINF_running,
   XEN_DOMINF_shutdown,
   XEN_DOMINF_shutdownshift,
+  XEN_INVALID_MAX_VCPU_ID,
   xen_domctl_getdomaininfo,
 } from '../abi/domctl.js';
 import { putU64 } from '../hypervisor/check.js';
 import type { Domain } from './domain.js';
+
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+/** Frames of Xen itself, below all that the model hands out; only their being told apart matters. */
+const SHARED_INFO_BASE = 0x100;
 
 /** The structure in the release's layout. */
 export function encodeDomainInfo(domain: Domain): Uint8Array {
@@ -33,9 +37,10 @@ export function encodeDomainInfo(domain: Domain): Uint8Array {
   put('domain', domain.domid);
   put('flags', flags(domain));
   put('tot_pages', domain.totPages);
+  view.setBigUint64(layout.at['shared_info_frame'] ?? 0, sharedInfoFrame(domain), true);
   put('max_pages', domain.maxPages);
   put('nr_online_vcpus', online);
-  put('max_vcpu_id', domain.vcpus.length - 1);
+  put('max_vcpu_id', domain.vcpus.length === 0 ? XEN_INVALID_MAX_VCPU_ID : domain.vcpus.length - 1);
   put('ssidref', domain.config.ssidref);
   put('gpaddr_bits', cpu.maxphysaddr);
   put('arch_config.emulation_flags', domain.config.emulationFlags);
@@ -43,15 +48,21 @@ export function encodeDomainInfo(domain: Domain): Uint8Array {
   return info;
 }
 
+/** The machine frame where a PV domain finds it; an HVM domain puts it somewhere itself, which is not modelled. */
+function sharedInfoFrame(domain: Domain): bigint {
+  return domain.isHvm ? ALL_ONES : BigInt(SHARED_INFO_BASE + domain.domid);
+}
+
 function flags(domain: Domain): number {
   const bit = (on: boolean, flag: number): number => (on ? flag : 0);
+  // a domain whose vCPUs are all down neither runs nor waits; the model's vCPUs never wait
+  const up = domain.vcpus.some((vcpu) => vcpu.online);
   return (
     bit(domain.dying, XEN_DOMINF_dying) |
     bit(domain.isHvm, XEN_DOMINF_hvm_guest) |
     bit(domain.shutdownCode !== null, XEN_DOMINF_shutdown) |
     bit(domain.pauseCount > 0, XEN_DOMINF_paused) |
-    bit(domain.runs, XEN_DOMINF_running) |
-    bit(!domain.runs, XEN_DOMINF_blocked) |
+    bit(domain.runs && up, XEN_DOMINF_running) |
     bit(domain.config.hap, XEN_DOMINF_hap) |
     ((domain.shutdownCode ?? 0) << XEN_DOMINF_shutdownshift)
   );

@@ -168,6 +168,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   addGuest(options: GuestOptions): Domain {
     const config = this.#guestConfig(options);
     const domain = this.add(config);
+    domain.makeVcpus();
     const pages = options.memoryPages ?? 0;
     domain.maxPages = pages;
     if (!domain.populateFromZero(pages, options.pages === '4K' ? ORDER_4K : ORDER_1G)) {
@@ -333,6 +334,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       ssidref: 0,
       emulationFlags: 0,
     });
+    dom0.makeVcpus();
     dom0.maxPages = DOM0_PAGES;
     dom0.populateFromZero(DOM0_PAGES, ORDER_1G);
     for (const vcpu of dom0.vcpus) vcpu.online = true;

@@ -77,7 +77,7 @@ for (const release of RELEASES) {
     assert.throws(() => xc.xc_map_foreign_pages(xch, domid, xc.PROT_READ, [0x9999]), { name: 'XenError', domid });
 
     const state = xc.xc_domain_hvm_getcontext(xch, domid);
-    assert.ok(state.length >= 8 + 1032);
+    assert.ok(state.length >= 40, 'a header and an end: no vCPU was started');
     xc.xc_domain_hvm_setcontext(xch, domid, state);
     assert.deepEqual(xc.xc_domain_hvm_getcontext(xch, domid), state);
 
@@ -136,7 +136,7 @@ for (const release of RELEASES) {
     assert.equal(typeof xc.xc_xenver_compile_info(xch).compiler, 'string');
     assert.equal(typeof xc.xc_xenver_changeset(xch), 'string');
     assert.equal(typeof xc.xc_xenver_extraversion(xch), 'string');
-    assert.throws(() => xc.xc_xenver_buildid(xch), { code: 'ENODATA' });
+    assert.match(xc.xc_xenver_buildid(xch), /^[0-9a-f]{40}$/);
   });
 
   test(`Xen ${release}: the awaitable calls do what the others do`, async () => {

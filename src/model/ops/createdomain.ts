@@ -3,7 +3,15 @@
 import {
   XEN_DOMCTL_CDF_hap,
   XEN_DOMCTL_CDF_hvm,
+  XEN_DOMCTL_CDF_iommu,
   XEN_DOMCTL_CDF_nested_virt,
+  XEN_DOMCTL_CDF_s3_integrity,
+  XEN_DOMCTL_CDF_vpmu,
+  XEN_DOMCTL_GRANT_version_mask,
+  XEN_X86_EMU_LAPIC,
+  XEN_X86_EMU_PIT,
+  XEN_X86_EMU_VPCI,
+  XEN_X86_MSR_RELAXED,
   xen_domctl,
   xen_domctl_createdomain,
 } from '../../abi/domctl.js';
@@ -20,6 +28,13 @@ const MAX_VCPUS_PV = 8192;
 /** Views of a domain up to 4.20, and the most since. */
 const MAX_ALTP2M = 10;
 const MAX_NR_ALTP2M = 512;
+/** The machine has no IOMMU, no performance counters for guests, and was not started by a measuring loader. */
+const NEEDS_WHAT_IS_NOT_MODELLED = XEN_DOMCTL_CDF_iommu | XEN_DOMCTL_CDF_vpmu | XEN_DOMCTL_CDF_s3_integrity;
+const MAX_GRANT_VERSION = 2;
+/** Xen's defaults: more than these a domain cannot ask for. */
+const MAX_GRANT_FRAMES = 64;
+const MAX_MAPTRACK_FRAMES = 1024;
+const ALL_DEVICES = 0x7ff;
 /** How many `XEN_DOMCTL_CDF_*` flags each release knows, from 4.14 on. */
 const KNOWN_FLAGS: readonly number[] = [7, 7, 8, 8, 8, 8, 8, 9, 9];
 
@@ -48,7 +63,12 @@ export function createDomain(call: Domctl): number {
   const flags = read('flags');
   const maxVcpus = read('max_vcpus');
   const altp2m = readAltp2m(host, read);
-  const refused = checkFlags(host, flags, maxVcpus) || checkAltp2m(host, flags, altp2m) || checkPaging(host, flags);
+  const refused =
+    checkFlags(host, flags, maxVcpus) ||
+    checkAltp2m(host, flags, altp2m) ||
+    checkLimits(host, read) ||
+    checkEmulation(flags, read('arch.emulation_flags')) ||
+    checkPaging(host, flags);
   if (refused) return refused;
   const handle = new Uint8Array(16).map((_, i) => view.getUint8(u + (layout.at['handle'] ?? 0) + i));
   host.add({
@@ -90,7 +110,35 @@ function checkFlags(host: CreateHost, flags: number, maxVcpus: number): number {
   const known = 2 ** (KNOWN_FLAGS[releaseIndex(host.release)] ?? 0) - 1;
   if (flags > known || (hap && !hvm) || maxVcpus < 1) return -errno.EINVAL;
   if (maxVcpus > (hvm ? MAX_VCPUS_HVM : MAX_VCPUS_PV)) return -errno.EINVAL;
+  if (flags & NEEDS_WHAT_IS_NOT_MODELLED) return -errno.EINVAL;
   return (hap && !host.cpu.hap) || (nested && !hap) ? -errno.EINVAL : 0;
+}
+
+/** The settings that are numbers. A field that the release has not reads as 0. */
+function checkLimits(host: CreateHost, read: (field: string) => number): number {
+  const grants = read('grant_opts');
+  const version = grants & XEN_DOMCTL_GRANT_version_mask;
+  const badGrants = grants !== version || version < 1 || version > MAX_GRANT_VERSION;
+  if (atLeast(host.release, '4.16') && badGrants) return -errno.EINVAL;
+  const frames = read('max_grant_frames');
+  if (frames === 0 || exceeds(frames, MAX_GRANT_FRAMES)) return -errno.EINVAL;
+  if (exceeds(read('max_maptrack_frames'), MAX_MAPTRACK_FRAMES)) return -errno.EINVAL;
+  if (read('vmtrace_size') !== 0 || read('iommu_opts') !== 0) return -errno.EINVAL;
+  if (read('arch.misc_flags') & ~XEN_X86_MSR_RELAXED) return -errno.EINVAL;
+  return read('cpupool_id') === 0 ? 0 : -errno.ESRCH;
+}
+
+/** Any negative number means Xen's own. */
+function exceeds(frames: number, most: number): boolean {
+  return frames > most && frames < 2 ** 31;
+}
+
+/** Xen emulates all devices of a PC, or the local APIC alone; for a PV domain a timer, or nothing. */
+function checkEmulation(flags: number, devices: number): number {
+  if (devices & ~ALL_DEVICES) return -errno.EINVAL;
+  const possible =
+    flags & XEN_DOMCTL_CDF_hvm ? [XEN_X86_EMU_LAPIC, ALL_DEVICES & ~XEN_X86_EMU_VPCI] : [0, XEN_X86_EMU_PIT];
+  return possible.includes(devices) ? 0 : -errno.EOPNOTSUPP;
 }
 
 /** Comes last: the settings were found good, and the domain's page tables cannot be made. */

@@ -18,6 +18,7 @@ import {
 } from '../../abi/domctl.js';
 import { errno } from '../../abi/errno.js';
 import { atLeast, releaseAbi } from '../../abi/release.js';
+import { DOMID_FIRST_RESERVED } from '../../abi/xen.js';
 import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain } from '../domain.js';
@@ -83,7 +84,9 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
       domain.maxPages = Math.min(Math.floor(getU64(view, u) / 4), 0xffff_ffff);
       return 0;
     case XEN_DOMCTL_max_vcpus:
-      return self || view.getUint32(u, true) !== domain.config.maxVcpus ? -errno.EINVAL : 0;
+      if (self || view.getUint32(u, true) !== domain.config.maxVcpus) return -errno.EINVAL;
+      domain.makeVcpus();
+      return 0;
     case XEN_DOMCTL_setdomainhandle:
       domain.handle.set(new Uint8Array(view.buffer, view.byteOffset + u, domain.handle.length));
       return 0;
@@ -106,6 +109,7 @@ function getDomainInfo(call: Domctl, domid: number): number {
   const { host, view, at, u } = call;
   let domain = host.domains.get(domid);
   if (!domain && !atLeast(host.release, '4.18')) {
+    if (domid >= DOMID_FIRST_RESERVED) return -errno.EINVAL;
     const higher = [...host.domains.values()].filter((other) => other.domid > domid);
     domain = higher.sort((a, b) => a.domid - b.domid)[0];
   }

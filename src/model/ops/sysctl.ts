@@ -1,9 +1,11 @@
 /** The sysctl hypercall (`common/sysctl.c`). */
 
 import { errno } from '../../abi/errno.js';
-import { releaseAbi } from '../../abi/release.js';
+import { atLeast, releaseAbi } from '../../abi/release.js';
 import {
   XEN_SYSCTL_getdomaininfolist,
+  XEN_SYSCTL_PHYSCAP_gnttab_v1,
+  XEN_SYSCTL_PHYSCAP_gnttab_v2,
   XEN_SYSCTL_PHYSCAP_hap,
   XEN_SYSCTL_PHYSCAP_hvm,
   XEN_SYSCTL_PHYSCAP_pv,
@@ -59,10 +61,12 @@ function physinfo(host: SysctlHost, view: DataView, u: number): void {
   put('nr_cpus', 4);
   put('max_cpu_id', 3);
   put('nr_nodes', 1);
+  put('max_node_id', 63);
   put('cpu_khz', 3_000_000);
   put(
     'capabilities',
     XEN_SYSCTL_PHYSCAP_pv |
+      (atLeast(host.release, '4.16') ? XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2 : 0) |
       (host.cpu.hap ? XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap : 0) |
       (host.shadow ? XEN_SYSCTL_PHYSCAP_shadow : 0),
   );

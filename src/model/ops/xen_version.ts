@@ -18,6 +18,7 @@ import {
   XENVER_pagesize,
   XENVER_platform_parameters,
   XENVER_version,
+  xen_build_id,
   xen_compile_info,
   xen_feature_info,
 } from '../../abi/version.js';
@@ -58,11 +59,23 @@ export function xenVersion(host: VersionHost, caller: Caller, cmd: number, addre
     case XENVER_guest_handle:
       return bytes(caller, address, caller.domain.handle);
     case XENVER_build_id:
-      return -errno.ENODATA;
+      return buildId(caller, address);
     default:
       return -errno.ENOSYS;
   }
 }
+
+/** What a linker would have put in. */
+const BUILD_ID = new TextEncoder().encode('xenctrl software Xen');
+
+/** `XENFEAT_*` (`features.h`) by the type of the caller: what the memory of such a domain is like. */
+const FEATURES = {
+  /** Page tables: bits 4 to 7; 13: reservations know nodes; 17: frame numbers are machine frame numbers. */
+  pv: 0x2_20f0,
+  /** Bits 0 and 2: translated, and its page tables are its own; 8 and 9: vector callback, clock; 13; 16: not 17. */
+  hvm: 0x1_2305,
+} as const;
+const XENFEAT_dom0 = 1 << 11;
 
 /** Guest ABIs; `3.0` is the ABI's version, the same in every Xen 4. */
 function capabilities(host: VersionHost): string {
@@ -84,8 +97,24 @@ function features(caller: Caller, address: number): number {
   const { memory } = caller;
   if (!memory.copyIn(address, xen_feature_info.size)) return -errno.EFAULT;
   if (memory.view.getUint32(memory.at + xen_feature_info.at.submap_idx, true) > 0) return -errno.EINVAL;
-  memory.view.setUint32(memory.at + xen_feature_info.at.submap, 0, true);
+  memory.view.setUint32(
+    memory.at + xen_feature_info.at.submap,
+    FEATURES[caller.domain.config.type] | (caller.privileged ? XENFEAT_dom0 : 0),
+    true,
+  );
   return memory.copyOut(address, xen_feature_info.size) ? 0 : -errno.EFAULT;
+}
+
+/** Tells the length where there is no address; else fills as much as there is room for. */
+function buildId(caller: Caller, address: number): number {
+  if (address === 0) return BUILD_ID.length;
+  const { memory } = caller;
+  if (!memory.copyIn(address, xen_build_id.size)) return -errno.EFAULT;
+  const room = memory.view.getUint32(memory.at + xen_build_id.at.len, true);
+  if (room === 0) return -errno.EINVAL;
+  if (room < BUILD_ID.length) return -errno.ENOBUFS;
+  const rc = bytes(caller, address + xen_build_id.size, BUILD_ID);
+  return rc < 0 ? rc : BUILD_ID.length;
 }
 
 function text(caller: Caller, address: number, value: string, length: number): number {
