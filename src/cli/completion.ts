@@ -42,43 +42,63 @@ function valued(all: readonly Node[]): Map<string, Option> {
   return found;
 }
 
+/** One branch of a shell's `case` for each option with a value: list `values`, or files. */
+function valueCases(all: readonly Node[], listed: (words: string) => string, files: string): string {
+  return [...valued(all).values()]
+    .map(({ name, values }) => `    --${name}) ${values === undefined ? files : listed(values.join(' '))}; return ;;`)
+    .join('\n');
+}
+
+/** Paths with a slash for each blank, so that each is one word. */
+function slashed(path: string): string {
+  return path.replaceAll(' ', '/');
+}
+
+/** The loop that finds out which command the line is about so far; the same in bash and zsh but for the array's name. */
+function walk(all: readonly Node[], first: number, end: string, word: string): string {
+  const known = all.flatMap(({ path }) => (path === '' ? [] : [slashed(path)])).join(' ');
+  return `  for ((i = ${first}; i < ${end}; i++)); do
+    case " ${known} " in
+      *" \${node:+$node/}\${${word}} "*) node="\${node:+$node/}\${${word}}" ;;
+    esac
+  done`;
+}
+
 function bash(all: readonly Node[]): string {
-  const values = [...valued(all).values()].map(({ name, values: list }) =>
-    list === undefined
-      ? `    --${name}) COMPREPLY=($(compgen -f -- "$cur")); return ;;`
-      : `    --${name}) COMPREPLY=($(compgen -W '${list.join(' ')}' -- "$cur")); return ;;`,
-  );
-  const cases = all.map((node) => `    '${node.path}') words='${words(node).join(' ')}' ;;`);
+  const listed = (list: string): string => `COMPREPLY=($(compgen -W '${list}' -- "$cur"))`;
+  const cases = all.map((node) => `    '${slashed(node.path)}') ${listed(words(node).join(' '))} ;;`);
   return `# xenctrl completion for bash: source <(xenctrl completion bash)
 _xenctrl() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} path='' words='' i
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]} node='' i
   case $prev in
-${values.join('\n')}
+${valueCases(all, listed, 'COMPREPLY=($(compgen -f -- "$cur"))')}
   esac
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    case " ${pathWords(all).join(' ')} " in
-      *" \${path:+$path/}\${COMP_WORDS[i]} "*) path="\${path:+$path/}\${COMP_WORDS[i]}" ;;
-    esac
-  done
-  case \${path//\\// } in
+${walk(all, 1, 'COMP_CWORD', 'COMP_WORDS[i]')}
+  case $node in
 ${cases.join('\n')}
   esac
-  COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -F _xenctrl xenctrl
 `;
 }
 
-/** Paths with a slash for each blank, so that each is one word. */
-function pathWords(all: readonly Node[]): string[] {
-  return all.flatMap(({ path }) => (path === '' ? [] : [path.replaceAll(' ', '/')]));
-}
-
 function zsh(all: readonly Node[]): string {
+  const listed = (list: string): string => `compadd -- ${list}`;
+  const cases = all.map((node) => `    '${slashed(node.path)}') ${listed(words(node).join(' '))} ;;`);
   return `#compdef xenctrl
-# xenctrl completion for zsh: source <(xenctrl completion zsh)
-autoload -U +X bashcompinit && bashcompinit
-${bash(all).split('\n').slice(1).join('\n')}`;
+# xenctrl completion for zsh: source <(xenctrl completion zsh), or as _xenctrl in a folder of fpath
+_xenctrl() {
+  local node='' i
+  case \${words[CURRENT-1]} in
+${valueCases(all, listed, '_files')}
+  esac
+${walk(all, 2, 'CURRENT', 'words[i]')}
+  case $node in
+${cases.join('\n')}
+  esac
+}
+if [[ \${funcstack[1]} == _xenctrl ]]; then _xenctrl "$@"; else compdef _xenctrl xenctrl; fi
+`;
 }
 
 function quoted(text: string): string {
