@@ -21,10 +21,12 @@ export async function* bench() {
 }
 
 async function* againstC(ours, env) {
-  const program = compile('bench/children/privcmd.c', 'privcmd', ['-lxencall', '-lxenforeignmemory']);
+  const program = compile('bench/children/privcmd.c', 'privcmd', ['-lxencall', '-lxenforeignmemory', '-lpthread']);
   const rival = new Contender('libxencall', program, [], env);
+  const threaded = new Contender('libxencall', program, ['threads'], env);
   try {
     yield* pair('hypercall', ours, rival, 'hypercall', 4000);
+    yield* pair('hypercall', ours, threaded, 'hypercall', 4000, 'libxencall (C, with a second thread)');
     const [batch] = await compare([ours], 'batch', [4000]);
     const [single] = await compare([rival], 'hypercall', [4000]);
     yield* rows('hypercall in a batch of 32', batch, single, 'libxencall (C)');
@@ -32,6 +34,7 @@ async function* againstC(ours, env) {
     yield* pair('map, read, unmap 64 pages', ours, rival, 'map64', 5, 'libxenforeignmemory (C)', 'us', 1000);
   } finally {
     rival.end();
+    threaded.end();
   }
 }
 

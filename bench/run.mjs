@@ -24,6 +24,8 @@ if (!existsSync(join(folder, '..', 'dist', 'index.js'))) {
   process.exit(2);
 }
 
+process.stdout.on('error', () => process.exit(0)); // `| head` has enough
+
 const WIDTHS = [52, 12, 12, 7];
 
 function print(row) {

@@ -1,9 +1,15 @@
-/* The rivals: libxencall and libxenforeignmemory. Answers lines "case count" with the nanoseconds a call took. */
+/*
+ * The rivals: libxencall and libxenforeignmemory. Answers lines "case count" with the nanoseconds a call took. With the
+ * argument `threads` it has a second thread, which sleeps: Linux counts references to descriptors then, as it always
+ * has to for Node.
+ */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 #include <xencall.h>
 #include <xenforeignmemory.h>
 
@@ -30,9 +36,16 @@ static void call(const char *what) {
     abort();
 }
 
-int main(void) {
+static void *sleeper(void *unused) {
+  pause();
+  return unused;
+}
+
+int main(int argc, char **argv) {
   char what[64];
   long count;
+  pthread_t thread;
+  if (argc > 1 && !strcmp(argv[1], "threads") && pthread_create(&thread, NULL, sleeper, NULL)) return 1;
   xcall = xencall_open(NULL, XENCALL_OPENFLAG_NON_REENTRANT);
   fmem = xenforeignmemory_open(NULL, 0);
   if (!xcall || !fmem) return 1;
