@@ -69,10 +69,12 @@ export const DEFAULT_SCENARIO: Scenario = {
 };
 
 const ACCESS: Readonly<Record<string, XenmemAccess>> = XENMEM_access;
-/** What libxl gives a small guest for page tables, and more than its views need. */
-const PAGING_POOL = 8 * 2 ** 20;
+/** Pages: what libxl gives a small guest for page tables, and more than its views need. */
+const PAGING_POOL = 2048;
 const MAX_VCPUS = 512;
 const MAX_PAGES = 2 ** 40;
+/** Single pages are made one by one: these take about a second. */
+const MAX_SINGLE_PAGES = 2 ** 22;
 const MAX_VIEWS = 512;
 const MAX_GUESTS = 1000;
 
@@ -135,6 +137,10 @@ export function parseScenario(text: string): Scenario {
   checkUnique(scenario, 'name');
   checkUnique(scenario, 'uuid');
   checkAccess(scenario);
+  scenario.guests.forEach(({ pages, memoryPages = 0 }, i) => {
+    if (pages !== '4K' || memoryPages <= MAX_SINGLE_PAGES) return;
+    throw new ScenarioError(`guests[${i}].memoryPages must be at most ${MAX_SINGLE_PAGES} with pages "4K"`);
+  });
   return scenario;
 }
 
@@ -153,7 +159,7 @@ function startGuest(xen: ModelXen, options: ScenarioGuest, at: string): Scenario
   const { name = null, paused = false, views = [], altp2mOn = views.length > 0, ...rest } = options;
   const guest = attempt(at, () => xen.createGuest(rest));
   const { altp2m, isHvm } = guest.domain;
-  if (isHvm) guest.domain.pagingPoolBytes = PAGING_POOL;
+  if (isHvm) guest.domain.resizePagingPool(PAGING_POOL);
   if (altp2mOn) {
     if (!isHvm || !xen.altp2mSupported || (rest.altp2m ?? 'disabled') === 'disabled') {
       const why = xen.altp2mSupported ? 'the guest has no altp2m mode' : 'this machine has no altp2m';
