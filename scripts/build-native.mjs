@@ -63,10 +63,12 @@ function missingTool() {
     try {
       from.resolve(`${name}/package.json`);
     } catch {
-      return {
-        reason: `${name} is not installed`,
-        mend: 'npm install --save-dev node-gyp@12 node-addon-api@8, then npm run build:native',
-      };
+      // a checkout brings them along unless it was told not to; an installed package does not
+      const installed = root.includes('node_modules');
+      const mend = installed
+        ? 'npm install --save-dev node-gyp@12 node-addon-api@8 && npm explore xenctrl -- npm run build:native'
+        : 'npm install, without --omit=dev';
+      return { reason: `${name} is not installed`, mend };
     }
   }
   const compiler = (process.env.CXX ?? 'g++').split(' ')[0];
