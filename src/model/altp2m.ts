@@ -140,15 +140,30 @@ export class Altp2m {
     return 0;
   }
 
-  /** HVMOP_altp2m_set_suppress_ve. View 0 is the host's p2m. */
+  /** HVMOP_altp2m_set_suppress_ve. View 0 is the host's p2m, where a hole has the bit, too. */
   setSuppressVe(index: number, gfn: number, suppress: boolean): number {
-    const view = index === 0 ? null : this.view(index);
-    if (index !== 0 && !view) return -errno.EINVAL;
-    const entry = view ? this.#effective(view, gfn, true) : this.#hostRam(gfn);
+    if (index === 0) {
+      this.#setHostSuppressVe(gfn, suppress);
+      return 0;
+    }
+    const view = this.view(index);
+    if (!view) return -errno.EINVAL;
+    const entry = this.#effective(view, gfn, true);
     if (!entry) return -errno.ESRCH;
-    (view?.p2m ?? this.#domain.p2m).set(gfn, entry.mfn, entry.access, suppress);
-    if (!view) this.propagateChange(gfn, ORDER_4K);
+    view.p2m.set(gfn, entry.mfn, entry.access, suppress);
     return 0;
+  }
+
+  #setHostSuppressVe(gfn: number, suppress: boolean): void {
+    const { p2m } = this.#domain;
+    const entry = p2m.lookup(gfn);
+    if (entry.present) {
+      p2m.set(gfn, entry.mfn, entry.access, suppress);
+      this.propagateChange(gfn, ORDER_4K);
+    } else {
+      p2m.remove(gfn, suppress);
+      this.propagateRemoval(gfn);
+    }
   }
 
   /**

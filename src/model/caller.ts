@@ -2,7 +2,7 @@
 
 import { errno } from '../abi/errno.js';
 import { HVMOP_altp2m_vcpu_enable_notify } from '../abi/hvm/hvm_op.js';
-import { HVM_PARAM_ALTP2M, XEN_ALTP2M_limited, XEN_ALTP2M_mixed } from '../abi/hvm/params.js';
+import { XEN_ALTP2M_limited, XEN_ALTP2M_mixed } from '../abi/hvm/params.js';
 import { DOMID_FIRST_RESERVED, DOMID_SELF } from '../abi/xen.js';
 import type { CallerMemory } from './caller_memory.js';
 import type { Domain } from './domain.js';
@@ -35,7 +35,7 @@ export function xsmTarget(caller: Caller, target: Domain): number {
 export function xsmAltp2m(caller: Caller, target: Domain, cmd: number): number {
   if (caller.privileged) return 0;
   if (caller.domain !== target) return -errno.EPERM;
-  const mode = target.params[HVM_PARAM_ALTP2M];
+  const mode = target.altp2mMode;
   const allowed = mode === XEN_ALTP2M_mixed || (mode === XEN_ALTP2M_limited && cmd === HVMOP_altp2m_vcpu_enable_notify);
   return allowed ? 0 : -errno.EPERM;
 }

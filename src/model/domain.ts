@@ -1,12 +1,13 @@
 /** A domain of the software Xen: its memory, its vCPUs and what the toolstack may set. */
 
 import { errno } from '../abi/errno.js';
-import { HVM_NR_PARAMS, HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
+import { HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
 import { PAGE_SIZE } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
+import { newParams } from './hvm_params.js';
 import type { MachineMemory } from './machine_memory.js';
 import type { MonitorListener } from './monitor.js';
 import type { Cpu } from './options.js';
@@ -19,7 +20,9 @@ const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
 const FRAMES_IN_REACH = 2 ** 36;
 
 /** `hap_enable` gives a new domain's page tables 256 pages. */
-const INITIAL_PAGING_POOL = 256 * PAGE_SIZE;
+const INITIAL_PAGING_POOL = 256;
+/** Pages of it that a domain uses for more than the tables of its memory. */
+const PAGING_POOL_BASE = 11;
 
 /** What a domain is made with. */
 export interface DomainConfig {
@@ -39,7 +42,8 @@ export interface DomainConfig {
 /** A saved {@link Domain}: plain JSON. */
 export interface DomainState {
   readonly config: Omit<DomainConfig, 'handle'> & { readonly handle: string };
-  readonly params: readonly number[];
+  /** 64 bits each, in decimal digits. */
+  readonly params: readonly string[];
   readonly defaultAccess: number;
   readonly maxPages: number;
   readonly totPages: number;
@@ -68,14 +72,14 @@ export class Domain {
   /** The host's p2m: the memory as dom0 and Xen see it. */
   readonly p2m = new P2m();
   readonly altp2m: Altp2m;
-  readonly params: Float64Array = new Float64Array(HVM_NR_PARAMS);
+  readonly params: BigUint64Array;
   /** Access of frames that get none of their own. */
   defaultAccess = ACCESS_RWX;
   maxPages = 0;
   totPages = 0;
   /** UUID. */
   readonly handle: Uint8Array;
-  pagingPoolBytes: number;
+  #pagingPoolPages = 0;
   /** A new domain is paused once, by its creator. */
   pauseCount = 1;
   /** Null while it runs; else a `SHUTDOWN_*` reason. */
@@ -89,8 +93,8 @@ export class Domain {
     this.host = host;
     this.config = config;
     this.handle = config.handle.slice();
-    this.pagingPoolBytes = config.hap ? INITIAL_PAGING_POOL : 0;
-    this.params[HVM_PARAM_ALTP2M] = config.altp2mMode;
+    if (config.hap && host.memory.reserve(INITIAL_PAGING_POOL)) this.#pagingPoolPages = INITIAL_PAGING_POOL;
+    this.params = newParams(config.altp2mMode);
     this.altp2m = new Altp2m(this);
   }
 
@@ -107,6 +111,11 @@ export class Domain {
   makeVcpus(): void {
     if (this.#vcpus.length > 0) return;
     this.#vcpus = Array.from({ length: this.config.maxVcpus }, (_, id) => new Vcpu(this, id));
+  }
+
+  /** `XEN_ALTP2M_*`. */
+  get altp2mMode(): number {
+    return Number(this.params[HVM_PARAM_ALTP2M]);
   }
 
   get isHvm(): boolean {
@@ -141,7 +150,7 @@ export class Domain {
    */
   populate(gfn: number, order: number): boolean {
     const count = 2 ** order;
-    if (this.totPages + count > this.maxPages) return false;
+    if (this.dying || this.totPages + count > this.maxPages) return false;
     const mfn = this.host.memory.allocate(this.domid, order);
     if (mfn === null) return false;
     this.totPages += count;
@@ -154,7 +163,8 @@ export class Domain {
   /** Gives the domain 2^order pages that are not mapped anywhere yet. */
   reserve(order: number): boolean {
     const count = 2 ** order;
-    if (this.totPages + count > this.maxPages || this.host.memory.allocate(this.domid, order) === null) return false;
+    if (this.dying || this.totPages + count > this.maxPages) return false;
+    if (this.host.memory.allocate(this.domid, order) === null) return false;
     this.totPages += count;
     return true;
   }
@@ -177,8 +187,9 @@ export class Domain {
     const { mfn } = entry;
     this.p2m.remove(gfn);
     this.altp2m.propagateRemoval(gfn);
-    this.host.memory.free(mfn);
-    this.totPages--;
+    this.host.memory.free(mfn, () => {
+      this.totPages--;
+    });
     return true;
   }
 
@@ -191,7 +202,7 @@ export class Domain {
    */
   enableMonitor(listener: MonitorListener): number {
     if (this.monitor) return -errno.EBUSY;
-    const ring = this.params[HVM_PARAM_MONITOR_RING_PFN] ?? 0;
+    const ring = Number(this.params[HVM_PARAM_MONITOR_RING_PFN]);
     if (ring === 0) return -errno.EOPNOTSUPP;
     if (!this.p2m.lookup(ring).present && !this.populate(ring, ORDER_4K)) return -errno.ENOMEM;
     this.depopulate(ring);
@@ -220,11 +231,53 @@ export class Domain {
     this.altp2m.propagateChange(gfn, order);
   }
 
+  /**
+   * Ends the domain: it gives up its memory, views and tables. Frames that somebody has mapped keep it in being.
+   *
+   * @param gone called when the last of them is free; at once when there is none
+   */
+  die(gone: () => void): void {
+    this.dying = true;
+    this.altp2m.setActive(false);
+    const { maxMapped } = this.p2m;
+    this.p2m.clear();
+    this.p2m.maxMapped = maxMapped;
+    if (this.isHvm) this.resizePagingPool(0);
+    const end = (): void => {
+      this.host.memory.release(this.#pagingPoolPages);
+      gone();
+    };
+    this.totPages = this.host.memory.releaseDomain(this.domid, this.totPages, () => {
+      this.totPages--;
+      if (this.totPages === 0) end();
+    });
+    if (this.totPages === 0) end();
+  }
+
+  get pagingPoolBytes(): number {
+    return this.#pagingPoolPages * PAGE_SIZE;
+  }
+
+  /**
+   * Makes the paging pool so many pages, or as near to that as it goes.
+   *
+   * @returns 0, or -ENOMEM: tables use more, or the machine has less
+   */
+  resizePagingPool(pages: number): number {
+    const { memory } = this.host;
+    const had = this.#pagingPoolPages;
+    const now = Math.min(Math.max(pages, PAGING_POOL_BASE + this.p2m.tables), had + memory.freePages);
+    memory.release(had);
+    memory.reserve(now);
+    this.#pagingPoolPages = now;
+    return now === pages ? 0 : -errno.ENOMEM;
+  }
+
   /** What {@link restore} needs to make this domain again. The agent is no part of it: it is code, not state. */
   save(): DomainState {
     return {
       config: { ...this.config, handle: Buffer.from(this.handle).toString('hex') },
-      params: [...this.params],
+      params: Array.from(this.params, String),
       defaultAccess: this.defaultAccess,
       maxPages: this.maxPages,
       totPages: this.totPages,
@@ -239,11 +292,11 @@ export class Domain {
   }
 
   restore(state: DomainState): void {
-    this.params.set(state.params);
+    this.params.set(state.params.map(BigInt));
     this.defaultAccess = state.defaultAccess;
     this.maxPages = state.maxPages;
     this.totPages = state.totPages;
-    this.pagingPoolBytes = state.pagingPoolBytes;
+    this.#pagingPoolPages = state.pagingPoolBytes / PAGE_SIZE;
     this.pauseCount = state.pauseCount;
     this.shutdownCode = state.shutdownCode;
     this.accessRequired = state.accessRequired;

@@ -5,18 +5,38 @@
  */
 
 import { errno } from '../abi/errno.js';
+import { DOMID_IO, DOMID_SELF, DOMID_XEN } from '../abi/xen.js';
+import { XenError } from '../hypervisor/error.js';
 import type { ForeignMapping } from '../hypervisor/port.js';
 import type { Domain } from './domain.js';
+import type { MachineMemory } from './machine_memory.js';
 
-export function mapFrames(domain: Domain, gfns: readonly number[]): ForeignMapping {
-  const { memory } = domain.host;
+/** What {@link mapForeign} needs of the machine. */
+interface Machine {
+  readonly domains: ReadonlyMap<number, Domain>;
+  readonly dom0: Domain;
+  readonly memory: MachineMemory;
+}
+
+/** A frame of memory; null: a device's, which the model has none of; a negative errno. */
+type Found = { readonly mfn: number | null } | { readonly error: number };
+
+/** Frames below are the first MiB's, which is no memory to Xen. */
+const FIRST_MIB = 0x100;
+
+/** Maps frames for dom0. @throws XenError ESRCH: no domain whose frames could be mapped */
+export function mapForeign(machine: Machine, domid: number, gfns: readonly number[]): ForeignMapping {
+  const { memory } = machine;
+  const find = finder(machine, domid);
+  if (!find) throw new XenError('mapForeign', -errno.ESRCH, { domid });
   const errors = new Int32Array(gfns.length);
   const mfns = gfns.map((gfn, i) => {
-    const entry = domain.p2m.lookup(gfn);
-    if (!entry.present) errors[i] = -errno.EINVAL;
-    return entry.present ? entry.mfn : null;
+    const found = find(gfn);
+    if ('mfn' in found) return found.mfn;
+    errors[i] = found.error;
+    return null;
   });
-  const home = memory.pin(domain.domid, mfns);
+  const home = memory.pin(domid, mfns);
   let open = true;
   const close = (): void => {
     if (open) home.release();
@@ -30,5 +50,33 @@ export function mapFrames(domain: Domain, gfns: readonly number[]): ForeignMappi
     errors,
     close,
     [Symbol.dispose]: close,
+  };
+}
+
+/** How a frame of a domain is found, or null when the domain is none that can be named. */
+function finder({ domains, dom0, memory }: Machine, domid: number): ((gfn: number) => Found) | null {
+  const isDevice = (mfn: number): boolean => mfn < FIRST_MIB || mfn >= memory.totalPages;
+  const machineFrame = (owner: Domain | null, ofDevice: Found) => (mfn: number) => {
+    if (isDevice(mfn)) return ofDevice;
+    const entry = owner?.p2m.lookup(mfn);
+    return entry?.present ? { mfn: entry.mfn } : { error: -errno.EBUSY };
+  };
+  switch (domid) {
+    case DOMID_SELF:
+      return machineFrame(dom0, { mfn: null });
+    case DOMID_IO:
+      return machineFrame(null, { mfn: null });
+    case DOMID_XEN:
+      return machineFrame(null, { error: -errno.EPERM });
+    case dom0.domid:
+      return null; // Xen does not take the caller for a foreign domain
+  }
+  const domain = domains.get(domid);
+  if (!domain) return null;
+  // a PV domain's frames are the machine's
+  if (!domain.isHvm) return machineFrame(domain, { error: -errno.EPERM });
+  return (gfn) => {
+    const entry = domain.p2m.lookup(gfn);
+    return entry.present ? { mfn: entry.mfn } : { error: -errno.EINVAL };
   };
 }

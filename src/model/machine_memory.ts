@@ -7,6 +7,8 @@ interface Content {
   owner: number;
   bytes: Uint8Array;
   home: Home | null;
+  /** Called when the last mapping of it closes: its domain gave it up while it was mapped. */
+  abandoned: (() => void) | null;
 }
 
 /** Memory that several frames share while a foreign mapping shows them side by side. */
@@ -41,6 +43,18 @@ export class MachineMemory {
     return this.totalPages - this.#used;
   }
 
+  /** Uses pages up without saying which. False when there are not so many. */
+  reserve(pages: number): boolean {
+    if (pages > this.freePages) return false;
+    this.#used += pages;
+    return true;
+  }
+
+  /** Takes {@link reserve} back. */
+  release(pages: number): void {
+    this.#used -= pages;
+  }
+
   /** The first of 2^order frames for a domain, aligned to that number; null when memory is short. */
   allocate(owner: number, order: number): number | null {
     const count = 2 ** order;
@@ -59,17 +73,45 @@ export class MachineMemory {
 
   /**
    * Gives back a frame that a live domain gives up. It keeps its contents until somebody writes it: Xen scrubs only what
-   * a dying domain leaves (`opt_scrub_domheap` is off by default).
+   * a dying domain leaves (`opt_scrub_domheap` is off by default). A frame that a mapping shows is the domain's until
+   * the mapping closes.
+   *
+   * @param freed called when the frame is free
    */
-  free(mfn: number): void {
-    this.#used--;
-    this.#freed.push(mfn);
+  free(mfn: number, freed: () => void): void {
+    const give = (): void => {
+      this.#used--;
+      this.#freed.push(mfn);
+      freed();
+    };
+    const content = this.#contents.get(mfn);
+    if (content?.home) content.abandoned = give;
+    else give();
   }
 
-  /** Takes all `pages` frames of a dying domain back, scrubbed. */
-  releaseDomain(owner: number, pages: number): void {
-    this.#used -= pages;
-    for (const [mfn, content] of this.#contents) if (content.owner === owner) this.#contents.delete(mfn);
+  /**
+   * Takes all `pages` frames of a dying domain back, scrubbed; but those that mappings show, each when its mapping closes.
+   *
+   * @param freed called for each of those
+   * @returns how many they are
+   */
+  releaseDomain(owner: number, pages: number, freed: () => void): number {
+    let held = 0;
+    for (const [mfn, content] of this.#contents) {
+      if (content.owner !== owner) continue;
+      if (!content.home) {
+        this.#contents.delete(mfn);
+        continue;
+      }
+      held++;
+      content.abandoned = () => {
+        this.#contents.delete(mfn);
+        this.#used--;
+        freed();
+      };
+    }
+    this.#used -= pages - held;
+    return held;
   }
 
   /** The page for reading; untouched pages share one page of zeroes, which must not be written. */
@@ -82,7 +124,7 @@ export class MachineMemory {
     const content = this.#contents.get(mfn);
     if (content) return content.bytes;
     const bytes = new Uint8Array(PAGE_SIZE);
-    this.#contents.set(mfn, { owner, bytes, home: null });
+    this.#contents.set(mfn, { owner, bytes, home: null, abandoned: null });
     return bytes;
   }
 
@@ -118,7 +160,9 @@ export class MachineMemory {
     if (home.users > 0) return;
     for (const mfn of home.mfns) {
       const content = mfn === null ? undefined : this.#contents.get(mfn);
-      if (mfn !== null && content?.home === home) this.#moveTo(content.owner, mfn, new Uint8Array(PAGE_SIZE), null);
+      if (mfn === null || content?.home !== home) continue;
+      this.#moveTo(content.owner, mfn, new Uint8Array(PAGE_SIZE), null);
+      content.abandoned?.();
     }
     // detaches the memory, so that views kept beyond the mapping are empty, as on a real one
     structuredClone(home.buffer, { transfer: [home.buffer] });
@@ -126,7 +170,7 @@ export class MachineMemory {
 
   #moveTo(owner: number, mfn: number, bytes: Uint8Array, home: Home | null): void {
     bytes.set(this.peek(mfn));
-    this.#contents.set(mfn, { owner, bytes, home });
+    this.#contents.set(mfn, { owner, bytes, home, abandoned: null });
   }
 
   /** What {@link MachineMemory.restore} needs to make this memory again. */
@@ -149,7 +193,12 @@ export class MachineMemory {
     this.#freed = [...state.freed];
     this.#contents.clear();
     for (const [mfn, owner, text] of state.contents) {
-      this.#contents.set(mfn, { owner, bytes: new Uint8Array(Buffer.from(text, 'base64')), home: null });
+      this.#contents.set(mfn, {
+        owner,
+        bytes: new Uint8Array(Buffer.from(text, 'base64')),
+        home: null,
+        abandoned: null,
+      });
     }
   }
 }

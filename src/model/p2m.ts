@@ -59,6 +59,11 @@ export class P2m {
     return this.#pages4K.size + this.#pages2M.size + this.#pages1G.size;
   }
 
+  /** Number of tables that it takes, the root among them. */
+  get tables(): number {
+    return 1 + this.#tables4K.size + this.#tables2M.size + this.#tables1G.size;
+  }
+
   /** Looks a frame up. The result is overwritten by the next call on this table. */
   lookup(gfn: number): Readonly<P2mEntry> {
     const slot = this.#pages4K.find(gfn);
@@ -90,9 +95,9 @@ export class P2m {
     this.maxMapped = Math.max(this.maxMapped, gfn + 2 ** order - 1);
   }
 
-  /** Takes one frame out; what is left is a 4 KiB hole. */
-  remove(gfn: number): void {
-    this.#put(gfn, 0, this.#keptSuppressVe(gfn) ? SUPPRESS_VE : 0, ORDER_4K);
+  /** Takes one frame out; what is left is a 4 KiB hole with the entry's suppress-#VE bit, or the one given. */
+  remove(gfn: number, suppressVe: boolean = this.#keptSuppressVe(gfn)): void {
+    this.#put(gfn, 0, suppressVe ? SUPPRESS_VE : 0, ORDER_4K);
   }
 
   /** Drops everything, tables included. */

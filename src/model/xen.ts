@@ -19,8 +19,9 @@ import { XenError } from '../hypervisor/error.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
 import { type Caller, lookupDomain } from './caller.js';
 import { ArenaMemory, GuestMemory } from './caller_memory.js';
+import { ModelConnection } from './connection.js';
 import { Domain, type DomainConfig, type DomainState } from './domain.js';
-import { mapFrames } from './foreign_mapping.js';
+import { mapForeign } from './foreign_mapping.js';
 import { MachineMemory, type MachineMemoryState } from './machine_memory.js';
 import type { CreateHost } from './ops/createdomain.js';
 import { domctl } from './ops/domctl.js';
@@ -76,7 +77,8 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly domains = new Map<number, Domain>();
   readonly dom0: Domain;
   readonly #altp2mBooted: boolean;
-  readonly #dom0Caller: Caller;
+  /** @internal */
+  readonly dom0Caller: Caller;
   readonly #faults: { op: number | undefined; errno: number; times: number }[] = [];
   #lastDomid = 0;
   #restrictedTo: number | null = null;
@@ -93,7 +95,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
     this.dom0 = this.#makeDom0();
-    this.#dom0Caller = {
+    this.dom0Caller = {
       domain: this.dom0,
       privileged: true,
       memory: new ArenaMemory(this.arena),
@@ -113,7 +115,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       const failed = this.#takeFault(op);
       if (failed !== null) return failed;
     }
-    return this.#dispatch(this.#dom0Caller, op, a1, a2, a3);
+    return this.#dispatch(this.dom0Caller, op, a1, a2, a3);
   }
 
   hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): bigint {
@@ -131,9 +133,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     if (this.#restrictedTo !== null && domid !== this.#restrictedTo) {
       throw new XenError('mapForeign', -errno.EPERM, { domid });
     }
-    const domain = this.domains.get(domid);
-    if (!domain) throw new XenError('mapForeign', -errno.ESRCH, { domid });
-    return mapFrames(domain, gfns);
+    return mapForeign(this, domid, gfns);
   }
 
   restrict(domid: number): void {
@@ -142,6 +142,14 @@ export class ModelXen implements Hypervisor, CreateHost {
       throw new XenError('restrict', -errno.EINVAL, { domid });
     }
     this.#restrictedTo = domid;
+  }
+
+  /**
+   * Another connection to this machine, with an arena and restrictions of its own, as a second process in dom0 that opens
+   * privcmd has them. It fails when this machine is closed.
+   */
+  connect(): Hypervisor {
+    return new ModelConnection(this);
   }
 
   close(): void {
@@ -244,9 +252,7 @@ export class ModelXen implements Hypervisor, CreateHost {
 
   /** @internal */
   destroy(domain: Domain): void {
-    domain.dying = true;
-    this.domains.delete(domain.domid);
-    this.memory.releaseDomain(domain.domid, domain.totPages);
+    if (!domain.dying) domain.die(() => this.domains.delete(domain.domid));
   }
 
   /** @internal */
@@ -259,6 +265,12 @@ export class ModelXen implements Hypervisor, CreateHost {
       lookup: (domid) => lookupDomain(domain, this.domains, domid),
     };
     return this.#dispatch(caller, op, a1, a2, a3);
+  }
+
+  /** A hypercall that came over another connection than this one. @internal */
+  connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number): number {
+    if (this.#closed) throw new TypeError('the machine of this connection is closed');
+    return this.#takeFault(op) ?? this.#dispatch(caller, op, a1, a2, a3);
   }
 
   #dispatch(caller: Caller, op: number, a1: number, a2: number, _a3: number): number {

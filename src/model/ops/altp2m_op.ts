@@ -33,7 +33,7 @@ import {
   xen_hvm_altp2m_vcpu_enable_notify,
   xen_hvm_altp2m_view,
 } from '../../abi/hvm/hvm_op.js';
-import { HVM_PARAM_ALTP2M, XEN_ALTP2M_disabled } from '../../abi/hvm/params.js';
+import { XEN_ALTP2M_disabled } from '../../abi/hvm/params.js';
 import { releaseAbi } from '../../abi/release.js';
 import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmAltp2m } from '../caller.js';
@@ -74,7 +74,7 @@ export function altp2mOp(host: Host, altp2mBooted: boolean, caller: Caller, addr
   if (!domain.isHvm) return -errno.EOPNOTSUPP;
   const ofState = cmd === HVMOP_altp2m_get_domain_state || cmd === HVMOP_altp2m_set_domain_state;
   if (!ofState && !domain.altp2m.active) return -errno.EOPNOTSUPP;
-  if (domain.params[HVM_PARAM_ALTP2M] === XEN_ALTP2M_disabled) return -errno.EINVAL;
+  if (domain.altp2mMode === XEN_ALTP2M_disabled) return -errno.EINVAL;
   if (domain.config.nrAltp2m === 0) return -errno.EOPNOTSUPP;
   const denied = xsmAltp2m(caller, domain, cmd);
   if (denied) return denied;

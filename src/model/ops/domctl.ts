@@ -18,7 +18,7 @@ import {
 } from '../../abi/domctl.js';
 import { errno } from '../../abi/errno.js';
 import { atLeast, releaseAbi } from '../../abi/release.js';
-import { DOMID_FIRST_RESERVED } from '../../abi/xen.js';
+import { DOMID_FIRST_RESERVED, PAGE_SIZE } from '../../abi/xen.js';
 import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain } from '../domain.js';
@@ -135,7 +135,6 @@ function pagingPool(call: Domctl, cmd: number, domain: Domain): number {
     return call.reply();
   }
   const bytes = getU64(view, u);
-  if (bytes % 4096 !== 0) return -errno.EINVAL;
-  domain.pagingPoolBytes = bytes;
-  return 0;
+  if (bytes % PAGE_SIZE !== 0 || bytes / PAGE_SIZE > 0xffff_ffff) return -errno.EINVAL;
+  return domain.resizePagingPool(bytes / PAGE_SIZE);
 }

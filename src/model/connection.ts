@@ -1,0 +1,88 @@
+/**
+ * Another caller in dom0: a connection with an arena and restrictions of its own to a machine that others use, too, as
+ * a second process that opens privcmd has them.
+ */
+
+import { errno } from '../abi/errno.js';
+import { PAGE_SIZE } from '../abi/xen.js';
+import { Arena } from '../hypervisor/arena.js';
+import { checkU16 } from '../hypervisor/check.js';
+import { XenError } from '../hypervisor/error.js';
+import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
+import type { Caller } from './caller.js';
+import { ArenaMemory } from './caller_memory.js';
+
+const ARENA_PAGES = 64;
+/** Where the arena seems to be in the caller's address space: each caller has its own. */
+const ARENA_BASE = 0x7f00_0000_0000;
+
+/** What a connection needs of the machine. */
+interface Machine {
+  readonly dom0Caller: Caller;
+  connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number): number;
+  mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping;
+}
+
+export class ModelConnection implements Hypervisor {
+  readonly kind = 'model';
+  readonly arena: Arena;
+  readonly #machine: Machine;
+  readonly #caller: Caller;
+  readonly #mappings: ForeignMapping[] = [];
+  #restrictedTo: number | null = null;
+  #closed = false;
+
+  constructor(machine: Machine, arenaPages = ARENA_PAGES) {
+    this.#machine = machine;
+    this.arena = new Arena(new ArrayBuffer(arenaPages * PAGE_SIZE), ARENA_BASE);
+    this.#caller = { ...machine.dom0Caller, memory: new ArenaMemory(this.arena) };
+  }
+
+  hypercall(op: number, a1 = 0, a2 = 0, a3 = 0): number {
+    this.#checkOpen();
+    if (this.#restrictedTo !== null) return -errno.EPERM;
+    return this.#machine.connectedHypercall(this.#caller, op, a1, a2, a3);
+  }
+
+  hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0): bigint {
+    return BigInt(this.hypercall(op, a1, a2, a3));
+  }
+
+  async hypercallAsync(op: number, a1 = 0, a2 = 0, a3 = 0): Promise<number> {
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.hypercall(op, a1, a2, a3);
+  }
+
+  mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping {
+    this.#checkOpen();
+    if (this.#restrictedTo !== null && domid !== this.#restrictedTo) {
+      throw new XenError('mapForeign', -errno.EPERM, { domid });
+    }
+    const mapping = this.#machine.mapForeign(domid, gfns, prot);
+    this.#mappings.push(mapping);
+    return mapping;
+  }
+
+  restrict(domid: number): void {
+    this.#checkOpen();
+    checkU16(domid, 'domid');
+    if (this.#restrictedTo !== null && this.#restrictedTo !== domid) {
+      throw new XenError('restrict', -errno.EINVAL, { domid });
+    }
+    this.#restrictedTo = domid;
+  }
+
+  /** As the end of a process: what it has mapped is unmapped. */
+  close(): void {
+    this.#closed = true;
+    for (const mapping of this.#mappings.splice(0)) mapping.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+  }
+}
