@@ -253,11 +253,12 @@ function setSuppressVeRange(
   let error = 0;
   let errorGfn = 0;
   for (let gfn = first; gfn <= last; ) {
-    const rc = domain.altp2m.setSuppressVe(index, gfn, suppress);
+    const { present, order } = domain.p2m.lookup(gfn);
+    // a hole without a table is one step, and the host's stays as it is: a table for each frame would never end
+    const step = present ? 1 : 2 ** order;
+    const rc = index === 0 && step > 1 ? 0 : domain.altp2m.setSuppressVe(index, gfn, suppress);
     if (rc && !error) [error, errorGfn] = [rc, gfn];
-    const host = domain.p2m.lookup(gfn);
-    const skipped = host.present ? 1 : 2 ** host.order;
-    gfn += skipped - (gfn % skipped);
+    gfn += step - (gfn % step);
   }
   return { error, errorGfn };
 }
