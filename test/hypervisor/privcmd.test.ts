@@ -6,34 +6,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { ArenaBuffer } from '#dist/hypervisor/arena.js';
-import { BackendUnavailableError, XenError } from '#dist/hypervisor/error.js';
+import { BackendUnavailableError } from '#dist/hypervisor/error.js';
 import { openHypervisor, registerAdapter } from '#dist/hypervisor/open.js';
-import { PROT_EXEC, PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
+import { PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
 import { PrivcmdHypervisor } from '#dist/hypervisor/privcmd/hypervisor.js';
 import { privcmdAdapter } from '#dist/hypervisor/privcmd/index.js';
 import { xc_altp2m_set_visibility } from '#dist/xc/altp2m.js';
 import { xc_interface_open } from '#dist/xc/interface.js';
-import { inUse, logged, stubbed } from '../native/harness.js';
+import { inUse, logged, stubbed, xenError } from '../native/harness.js';
 
 /** Calls of the stub's own. */
 const ECHO = 1000;
 const SLEEP_AND_SWAP = 1001;
-const PAGE = 4096;
 const RW = PROT_READ | PROT_WRITE;
-
-/** The first 64-bit word of each page, in hex: domain and frame. */
-function pageWords(bytes: Uint8Array): string[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return Array.from({ length: bytes.length / PAGE }, (_, i) => view.getBigUint64(i * PAGE, true).toString(16));
-}
-
-function xenError(code: string, more: object = {}) {
-  return (error: unknown): boolean => {
-    assert.ok(error instanceof XenError, String(error));
-    assert.deepEqual({ ...error, code: error.code }, { ...error, ...more, code });
-    return true;
-  };
-}
 
 stubbed(import.meta.url, {
   'hypercall puts op and five 64-bit arguments into the slot': {
@@ -147,130 +132,6 @@ stubbed(import.meta.url, {
     },
   },
 
-  'mapForeign shows the frames in the order asked for, writable': {
-    run() {
-      using xen = new PrivcmdHypervisor();
-      using mapping = xen.mapForeign(2, [7, 3, 5], RW);
-      assert.deepEqual(pageWords(mapping.bytes), ['200000007', '200000003', '200000005']);
-      assert.deepEqual([...mapping.errors], [0, 0, 0]);
-      mapping.bytes[PAGE + 100] = 0xab;
-      using again = xen.mapForeign(2, [3], PROT_READ);
-      assert.equal(again.bytes[100], 0xab);
-    },
-  },
-
-  'mapForeign tells errors page by page and maps the rest': {
-    env: { STUB_PAGES: '4:22,6:16' },
-    run() {
-      using xen = new PrivcmdHypervisor();
-      using mapping = xen.mapForeign(1, [3, 4, 5, 6, 5000], PROT_READ);
-      assert.deepEqual([...mapping.errors], [0, -22, 0, -16, -22]);
-      assert.equal(mapping.bytes[0], 3);
-      assert.equal(mapping.bytes[2 * PAGE], 5);
-      using none = xen.mapForeign(1, [4], PROT_READ);
-      assert.deepEqual([...none.errors], [-22]);
-    },
-  },
-
-  'mapForeign asks for pages that are paged out until they are there': {
-    env: { STUB_PAGES: '4:2*3,5:2*1,8:2*6,9:22' },
-    run() {
-      using xen = new PrivcmdHypervisor();
-      using mapping = xen.mapForeign(1, [3, 4, 5, 6, 8, 9], PROT_READ);
-      assert.deepEqual([...mapping.errors], [0, 0, 0, 0, 0, -22]);
-      assert.deepEqual(
-        pageWords(mapping.bytes.subarray(0, 5 * PAGE)),
-        [3, 4, 5, 6, 8].map((gfn) => `10000000${gfn}`),
-      );
-    },
-  },
-
-  'mapForeign of a domain that is not there throws ESRCH, and leaves nothing mapped': {
-    run() {
-      using xen = new PrivcmdHypervisor();
-      assert.throws(() => xen.mapForeign(77, [0, 1], RW), xenError('ESRCH', { domid: 77 }));
-      assert.throws(() => new PrivcmdHypervisor().mapForeign(1, [0], 8), RangeError);
-      assert.equal(inUse().guest, 0);
-    },
-  },
-
-  'mapForeign on a kernel without MMAPBATCH_V2 throws EINVAL and says so': {
-    env: { STUB_NO_BATCH_V2: '1' },
-    run() {
-      using xen = new PrivcmdHypervisor();
-      assert.throws(
-        () => xen.mapForeign(1, [0], RW),
-        (error) => {
-          assert.match(String(error), /EINVAL.*MMAPBATCH_V2/);
-          return true;
-        },
-      );
-    },
-  },
-
-  'mapForeign refuses wrong arguments before anything is asked': {
-    run() {
-      using xen = new PrivcmdHypervisor();
-      assert.throws(() => xen.mapForeign(1, [], RW), RangeError);
-      assert.throws(() => xen.mapForeign(1, [0.5], RW), RangeError);
-      assert.throws(() => xen.mapForeign(1, [-1], RW), RangeError);
-      assert.throws(() => xen.mapForeign(-1, [0], RW), RangeError);
-      assert.throws(() => xen.mapForeign(1, [0], PROT_EXEC), RangeError);
-      assert.throws(() => xen.mapForeign(1, [0], 0), RangeError);
-      assert.throws(() => xen.mapForeign(1, new Array(2 ** 18 + 1).fill(0), RW), RangeError);
-    },
-  },
-
-  'close of a mapping cuts its views off, and is harmless twice': {
-    run() {
-      using xen = new PrivcmdHypervisor();
-      const mapping = xen.mapForeign(1, [0], RW);
-      const { bytes } = mapping;
-      const view = new DataView(bytes.buffer);
-      mapping.close();
-      assert.equal(bytes.length, 0);
-      assert.equal(bytes[0], undefined);
-      assert.throws(() => view.getUint8(0), TypeError);
-      assert.throws(() => mapping.bytes, new TypeError('this mapping is closed'));
-      const other = xen.mapForeign(1, [1], RW);
-      mapping.close();
-      assert.equal(other.bytes[0], 1);
-      other.close();
-      assert.equal(inUse().guest, 0);
-    },
-  },
-
-  'close of the hypervisor closes its mappings, too': {
-    run() {
-      const xen = new PrivcmdHypervisor();
-      const mapping = xen.mapForeign(1, [0], RW);
-      xen.close();
-      assert.throws(() => mapping.bytes, TypeError);
-      mapping.close();
-      assert.deepEqual(inUse(), { privcmd: 0, guest: 0, arena: 0 });
-    },
-  },
-
-  'a mapping whose buffer was transferred away stays mapped until the collector has it': {
-    flags: ['--expose-gc'],
-    async run() {
-      const xen = new PrivcmdHypervisor();
-      const mapping = xen.mapForeign(1, [9], RW);
-      let taken: ArrayBuffer | null = await takeOver(mapping.bytes);
-      assert.throws(() => mapping.bytes, TypeError);
-      mapping.close();
-      xen.close();
-      assert.equal(new Uint8Array(taken)[0], 9);
-      assert.equal(inUse().guest, 1);
-      taken = null;
-      for (let i = 0; i < 20 && inUse().guest > 0; i++) {
-        (globalThis as { gc?: () => void }).gc?.();
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-      assert.equal(inUse().guest, 0);
-    },
-  },
-
   'restrict leaves one domain: hypercalls and other domains’ frames give EPERM': {
     run() {
       using xen = new PrivcmdHypervisor();
@@ -365,29 +226,28 @@ stubbed(import.meta.url, {
 
   'an addon of another version is told with how to rebuild it': {
     run() {
-      const folder = mkdtempSync(join(tmpdir(), 'xenctrl-test-'));
-      const path = join(folder, 'stale.cjs');
-      writeFileSync(path, 'exports.abi = 0;');
-      process.env['XENCTRL_ADDON'] = path;
+      using _ = pretendAddon('exports.abi = 0;');
       assert.match(
         privcmdAdapter.unavailable() ?? '',
         /another version of this package; rebuild it: npm run build:native/,
       );
       assert.throws(() => new PrivcmdHypervisor(), BackendUnavailableError);
-      rmSync(folder, { recursive: true });
+    },
+  },
+
+  'a Node that forbids memory of others is told, not worked around': {
+    run() {
+      using _ = pretendAddon('exports.abi = 1; exports.open = () => -95;');
+      assert.throws(() => new PrivcmdHypervisor(), /this build of Node forbids memory that is not its own/);
     },
   },
 });
 
-/** Takes a buffer's memory away from it, as `buffer.transfer()` does, which Node 20 has not. */
-async function takeOver(bytes: Uint8Array): Promise<ArrayBuffer> {
-  const stream = new ReadableStream({
-    type: 'bytes',
-    pull(controller) {
-      (controller as ReadableByteStreamController).byobRequest?.respond(PAGE);
-    },
-  });
-  const { value } = await stream.getReader({ mode: 'byob' }).read(bytes);
-  assert.ok(value);
-  return value.buffer as ArrayBuffer;
+/** Puts a script in the addon's place. */
+function pretendAddon(script: string): Disposable {
+  const folder = mkdtempSync(join(tmpdir(), 'xenctrl-test-'));
+  const path = join(folder, 'addon.cjs');
+  writeFileSync(path, script);
+  process.env['XENCTRL_ADDON'] = path;
+  return { [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
 }

@@ -14,7 +14,16 @@ test('mapping retries are bounded and asked only for what is missing; an id name
   const program = join(ROOT, 'build', 'stub', 'core_test');
   mkdirSync(join(ROOT, 'build', 'stub'), { recursive: true });
   const sources = ['test/native/core_test.cc', 'native/privcmd.cc', 'native/memory.cc'];
-  const flags = ['-DXENCTRL_FAKE_KERNEL', '-std=c++17', '-O1', '-Wall', '-Wextra', '-Werror', '-fno-exceptions', '-fno-rtti'];
+  const flags = [
+    '-DXENCTRL_FAKE_KERNEL',
+    '-std=c++17',
+    '-O1',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-fno-exceptions',
+    '-fno-rtti',
+  ];
   const built = spawnSync('g++', [...flags, ...sources, '-o', program], { cwd: ROOT, env, encoding: 'utf8' });
   assert.equal(built.status, 0, built.stderr);
   const ran = spawnSync(program, { env, encoding: 'utf8' });

@@ -20,6 +20,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { XenError } from '#dist/hypervisor/error.js';
 import { loadAddon } from '#dist/hypervisor/privcmd/load.js';
 
 /** The checkout. */
@@ -149,5 +150,14 @@ export function inUse(): { privcmd: number; guest: number; arena: number } {
     privcmd: links.filter((link) => link.includes('stub-privcmd')).length,
     guest: count('stub-guest'),
     arena: count('stub-hypercall'),
+  };
+}
+
+/** For assert.throws: an error of Xen's with this code and these properties. */
+export function xenError(code: string, more: object = {}) {
+  return (error: unknown): boolean => {
+    assert.ok(error instanceof XenError, String(error));
+    assert.deepEqual({ ...error, code: error.code }, { ...error, ...more, code });
+    return true;
   };
 }
