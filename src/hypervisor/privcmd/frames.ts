@@ -14,6 +14,12 @@ export function checkProt(prot: number): void {
   }
 }
 
+/**
+ * The last frame that a page table entry has room for. The kernel cuts larger numbers to these 40 bits and maps whatever
+ * page that is; this one no domain can have.
+ */
+const LAST_FRAME = 2 ** 40 - 1;
+
 /** Checks frame numbers and writes them as 64-bit words. */
 export function encodeFrames(gfns: readonly number[]): BigUint64Array {
   const { length } = gfns;
@@ -22,8 +28,9 @@ export function encodeFrames(gfns: readonly number[]): BigUint64Array {
   for (let i = 0; i < length; i++) {
     const gfn = gfns[i] as number;
     checkCount(gfn, `gfns[${i}]`);
-    words[i * 2] = gfn;
-    words[i * 2 + 1] = gfn / 0x1_0000_0000;
+    const sent = Math.min(gfn, LAST_FRAME);
+    words[i * 2] = sent;
+    words[i * 2 + 1] = sent / 0x1_0000_0000;
   }
   return new BigUint64Array(words.buffer);
 }
