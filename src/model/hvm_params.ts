@@ -113,7 +113,7 @@ function refusal(index: number, value: bigint, { release, nestedVirt, emulationF
     case HVM_PARAM_ALTP2M:
       // since 4.19 the mode is given when the domain is created
       if (atLeast(release, '4.19')) return -errno.EEXIST;
-      return invalid(value > BigInt(XEN_ALTP2M_limited) || nestedVirt);
+      return invalid(value > BigInt(XEN_ALTP2M_limited) || (nestedVirt && value !== 0n));
     default:
       return 0;
   }

@@ -31,7 +31,7 @@ export function openTarget(): Target {
   const model =
     kind === 'model' ? new ModelXen({ release: '4.17', altp2m: true, cpu: { mtf: false, maxphysaddr: 40 } }) : null;
   const open = (): xc.XcInterface =>
-    model ? xc.xc_interface_open({ hypervisor: model }) : xc.xc_interface_open({ backend: kind });
+    model ? xc.xc_interface_open({ hypervisor: model.connect() }) : xc.xc_interface_open({ backend: kind });
   const xch = open();
   return { kind, xch, model, open, noAltp2m: altp2mMissing(xch) };
 }
