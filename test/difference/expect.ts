@@ -20,7 +20,7 @@ const CODE_FRAME = 0x10;
 
 /** The step, expecting what was told, as far as that is the same each time. */
 export function expecting(step: RawStep, told: unknown): RawStep {
-  if (told === undefined) return step;
+  if (told === undefined || told === null) return step;
   const expect: Record<string, unknown> = {};
   const given = Object.entries(told as Record<string, unknown>);
   const inCode = given.some(([key, value]) => key === 'gpa' && Number(value) >> 12 === CODE_FRAME);
