@@ -248,6 +248,6 @@ function pagingPool(xch: XcInterface, domid: number): Prerequisite {
   const answer = ask(() => xc_get_paging_mempool_size(xch, domid));
   if ('code' in answer) return prerequisite(name, null, untold(answer.code));
   const kib = Math.floor(answer.value / 1024);
-  const fix = `raise it: xc_set_paging_mempool_size(xch, ${domid}, ${8 << 20}), or shadow_memory=8 in its xl.cfg`;
+  const fix = `raise it: xc_set_paging_mempool_size(xch, ${domid}, ${8 << 20}), or a larger shadow_memory (MiB) in its xl.cfg`;
   return prerequisite(name, answer.value >= SMALL_POOL, `its paging pool has ${kib} KiB`, fix);
 }

@@ -93,7 +93,7 @@ function noMemory(xch: XcInterface, domid: number): string {
   const pool = diagnoseAltp2m(xch, domid).prerequisites.find(({ name }) => name === 'paging-pool');
   const told = pool && pool.ok !== null ? ` (${pool.detail})` : '';
   const way = xenAtLeast(xch, '4.17') ? `xc_set_paging_mempool_size(xch, ${domid}, bytes), or ` : '';
-  return `no memory for the view's tables${told}: raise the domain's paging pool: ${way}shadow_memory=8 in its xl.cfg`;
+  return `no memory for the view's tables${told}: raise the domain's paging pool: ${way}a larger shadow_memory (MiB) in its xl.cfg`;
 }
 
 /** The first of these prerequisites that is missing, as one sentence. */
