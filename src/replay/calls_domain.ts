@@ -60,10 +60,10 @@ export const DOMAIN_CALLS: CallTable = {
     },
   },
   xc_domain_destroy: {
-    prepare:
-      () =>
-      ({ xch }, domid) =>
-        xc_domain_destroy(xch, domid),
+    prepare: () => (session, domid) => {
+      session.letGo(domid);
+      xc_domain_destroy(session.xch, domid);
+    },
   },
   xc_domain_shutdown: {
     out: { now: s32 },

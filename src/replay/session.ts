@@ -51,6 +51,9 @@ export abstract class Session implements Disposable {
    */
   abstract halt(domid: number): void;
 
+  /** Lets go of what dom0 has mapped of a domain: one with mapped pages stays, dying, when it is destroyed. */
+  abstract letGo(domid: number): void;
+
   /** The introspection agent of a domain. */
   abstract agent(domid: number): Agent;
 
@@ -104,6 +107,10 @@ export class ModelSession extends Session {
 
   load(): void {
     // the driver plays the program: no code is needed
+  }
+
+  letGo(): void {
+    // the driver maps nothing
   }
 
   agent(domid: number): Agent {

@@ -42,6 +42,11 @@ export class RealSession extends Session {
     program?.down();
   }
 
+  letGo(domid: number): void {
+    this.#programs.get(domid)?.[Symbol.dispose]();
+    this.#programs.delete(domid);
+  }
+
   agent(domid: number): Agent {
     return new Agent(this.xch, domid);
   }

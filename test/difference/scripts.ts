@@ -166,10 +166,10 @@ const errors: readonly RawStep[] = [create(1)].concat(
     dom0('xc_altp2m_get_domain_state', {}, { target }),
     dom0('xc_altp2m_set_visibility', { view: 0, visible: 1 }, { target }),
     dom0('xc_hvm_param_get', { param: 'ALTP2M' }, { target }),
-    dom0('xc_domain_maximum_gpfn', {}, { target }),
-    ...(target === 0
+    ...(target === 0 || target === 0x7ff0
       ? []
       : [
+          dom0('xc_domain_maximum_gpfn', {}, { target }),
           dom0('xc_domain_pause', {}, { target }),
           dom0('xc_domain_unpause', {}, { target }),
           dom0('xc_domain_destroy', {}, { target }),

@@ -206,7 +206,7 @@ test('ENOMEM tells the size of the paging pool and how to raise it', () => {
   const hint = /no memory for the view's tables \(its paging pool has 64 KiB\).*xc_set_paging_mempool_size\(xch, 5, /;
   assert.throws(() => ON(xch, 5), { code: 'ENOMEM', hint });
   const older = scripted(-12, '4.15').xch;
-  assert.throws(() => CREATE(older, 5), { code: 'ENOMEM', hint: /: shadow_memory=8 in its xl\.cfg$/ });
+  assert.throws(() => CREATE(older, 5), { code: 'ENOMEM', hint: /: a larger shadow_memory \(MiB\) in its xl\.cfg$/ });
 });
 
 test('EPERM tells who may', () => {
