@@ -1,0 +1,119 @@
+/**
+ * Every public call on a domain, each with arguments that do no harm to any domain, dom0 among them, but go as far as
+ * asking Xen for it: what the table of errors is made with.
+ */
+
+import * as xc from '#dist/index.js';
+
+type CallOnDomain = (xch: xc.XcInterface, domid: number) => unknown;
+
+/** More than any domain may have in one extent: nothing is done, but the domain is looked for. */
+const TOO_LARGE = 19;
+/** A frame that every HVM domain here has, and the host keeps for devices. */
+const FRAME = 0x10;
+const NO_FRAME = 2 ** 36;
+const STORE_PFN = xc.HVM_PARAM_STORE_PFN;
+
+/** The errno of a single page in brackets, since the call itself did not fail. */
+function firstPage(mapping: xc.ForeignMapping): string {
+  const error = mapping.errors[0] ?? 0;
+  mapping.close();
+  return error === 0 ? 'ok' : `[${new xc.XenError('', error).code}]`;
+}
+
+/** What is set here, is set to what it is already. */
+function info(xch: xc.XcInterface, domid: number): xc.DomainInfo | null {
+  try {
+    return xc.xc_domain_getinfo_single(xch, domid);
+  } catch {
+    return null;
+  }
+}
+
+export const ALTP2M_CALLS: Readonly<Record<string, CallOnDomain>> = {
+  xc_altp2m_get_domain_state: (x, d) => xc.xc_altp2m_get_domain_state(x, d),
+  xc_altp2m_set_domain_state: (x, d) => xc.xc_altp2m_set_domain_state(x, d, true),
+  xc_altp2m_create_view: (x, d) => xc.xc_altp2m_create_view(x, d, xc.XENMEM_access.rwx),
+  xc_altp2m_destroy_view: (x, d) => xc.xc_altp2m_destroy_view(x, d, 1),
+  xc_altp2m_switch_to_view: (x, d) => xc.xc_altp2m_switch_to_view(x, d, 0),
+  xc_altp2m_set_visibility: (x, d) => xc.xc_altp2m_set_visibility(x, d, 1, true),
+  xc_altp2m_get_vcpu_p2m_idx: (x, d) => xc.xc_altp2m_get_vcpu_p2m_idx(x, d, 0),
+  xc_altp2m_set_vcpu_enable_notify: (x, d) => xc.xc_altp2m_set_vcpu_enable_notify(x, d, 0, FRAME),
+  xc_altp2m_set_vcpu_disable_notify: (x, d) => xc.xc_altp2m_set_vcpu_disable_notify(x, d, 0),
+  xc_altp2m_set_mem_access: (x, d) => xc.xc_altp2m_set_mem_access(x, d, 0, FRAME, xc.XENMEM_access.rwx),
+  xc_altp2m_set_mem_access_multi: (x, d) => xc.xc_altp2m_set_mem_access_multi(x, d, 0, [7], [FRAME]),
+  xc_altp2m_set_mem_access_multi_async: (x, d) => xc.xc_altp2m_set_mem_access_multi_async(x, d, 0, [7], [FRAME]),
+  xc_altp2m_get_mem_access: (x, d) => xc.xc_altp2m_get_mem_access(x, d, 0, FRAME),
+  xc_altp2m_set_suppress_ve: (x, d) => xc.xc_altp2m_set_suppress_ve(x, d, 0, FRAME, true),
+  xc_altp2m_set_suppress_ve_multi: (x, d) => xc.xc_altp2m_set_suppress_ve_multi(x, d, 0, FRAME, FRAME, true),
+  xc_altp2m_set_supress_ve_multi: (x, d) => xc.xc_altp2m_set_supress_ve_multi(x, d, 0, FRAME, FRAME, true),
+  xc_altp2m_get_suppress_ve: (x, d) => xc.xc_altp2m_get_suppress_ve(x, d, 0, FRAME),
+  xc_altp2m_change_gfn: (x, d) => xc.xc_altp2m_change_gfn(x, d, 1, FRAME, xc.INVALID_GFN),
+};
+
+export const DOMAIN_CALLS: Readonly<Record<string, CallOnDomain>> = {
+  xc_domain_getinfo_single: (x, d) => xc.xc_domain_getinfo_single(x, d),
+  xc_domain_getinfolist: (x, d) => xc.xc_domain_getinfolist(x, d, 1),
+  xc_domain_create: (x, d) => {
+    const flags = xc.XEN_DOMCTL_CDF_hvm | xc.XEN_DOMCTL_CDF_hap;
+    xc.xc_domain_destroy(x, xc.xc_domain_create(x, d, { flags, max_vcpus: 1 }));
+  },
+  xc_domain_sethandle: (x, d) =>
+    xc.xc_domain_sethandle(x, d, info(x, d)?.handle ?? '00000000-0000-0000-0000-000000000000'),
+  xc_domain_max_vcpus: (x, d) => xc.xc_domain_max_vcpus(x, d, (info(x, d)?.max_vcpu_id ?? 0) + 1),
+  xc_domain_pause: (x, d) => {
+    xc.xc_domain_pause(x, d);
+    xc.xc_domain_unpause(x, d);
+  },
+  xc_domain_unpause: (x, d) => {
+    xc.xc_domain_unpause(x, d);
+    xc.xc_domain_pause(x, d);
+  },
+  xc_domain_set_access_required: (x, d) => xc.xc_domain_set_access_required(x, d, false),
+  xc_domain_setmaxmem: (x, d) => xc.xc_domain_setmaxmem(x, d, (info(x, d)?.max_pages ?? 0) * 4),
+  xc_domain_maximum_gpfn: (x, d) => xc.xc_domain_maximum_gpfn(x, d),
+  xc_domain_populate_physmap: (x, d) => xc.xc_domain_populate_physmap(x, d, TOO_LARGE, 0, [0]),
+  xc_domain_populate_physmap_exact: (x, d) => xc.xc_domain_populate_physmap_exact(x, d, TOO_LARGE, 0, [0]),
+  xc_domain_populate_physmap_exact_async: (x, d) => xc.xc_domain_populate_physmap_exact_async(x, d, TOO_LARGE, 0, [0]),
+  xc_domain_increase_reservation: (x, d) => xc.xc_domain_increase_reservation(x, d, 1, TOO_LARGE, 0),
+  xc_domain_increase_reservation_exact: (x, d) => xc.xc_domain_increase_reservation_exact(x, d, 1, TOO_LARGE, 0),
+  xc_domain_decrease_reservation: (x, d) => xc.xc_domain_decrease_reservation(x, d, 0, [NO_FRAME]),
+  xc_domain_decrease_reservation_exact: (x, d) => xc.xc_domain_decrease_reservation_exact(x, d, 0, [NO_FRAME]),
+  xc_get_paging_mempool_size: (x, d) => xc.xc_get_paging_mempool_size(x, d),
+  xc_set_paging_mempool_size: (x, d) => xc.xc_set_paging_mempool_size(x, d, 8 << 20),
+  xc_hvm_param_get: (x, d) => xc.xc_hvm_param_get(x, d, STORE_PFN),
+  xc_hvm_param_set: (x, d) => xc.xc_hvm_param_set(x, d, STORE_PFN, 0),
+  xc_domain_hvm_getcontext: (x, d) => xc.xc_domain_hvm_getcontext(x, d),
+  xc_domain_hvm_setcontext: (x, d) => xc.xc_domain_hvm_setcontext(x, d, new Uint8Array(64)),
+  xc_map_foreign_bulk: (x, d) => firstPage(xc.xc_map_foreign_bulk(x, d, xc.PROT_READ, [FRAME])),
+  xc_map_foreign_pages: (x, d) => xc.xc_map_foreign_pages(x, d, xc.PROT_READ, [FRAME]).close(),
+  xc_map_foreign_range: (x, d) => xc.xc_map_foreign_range(x, d, 4096, xc.PROT_READ, FRAME).close(),
+  xc_domain_shutdown: (x, d) => xc.xc_domain_shutdown(x, d, xc.SHUTDOWN_crash),
+  xc_domain_destroy: (x, d) => xc.xc_domain_destroy(x, d),
+  xc_domain_destroy_async: (x, d) => xc.xc_domain_destroy_async(x, d),
+};
+
+/** Calls after which the domain is another or none. */
+export const ENDING: ReadonlySet<string> = new Set([
+  'xc_domain_shutdown',
+  'xc_domain_destroy',
+  'xc_domain_destroy_async',
+]);
+
+/** Public calls that name no domain. */
+export const OTHER_CALLS: readonly string[] = [
+  'xc_interface_open',
+  'xc_interface_close',
+  'xc_physinfo',
+  'xc_version',
+  'xc_xenver_buildid',
+  'xc_xenver_capabilities',
+  'xc_xenver_changeset',
+  'xc_xenver_commandline',
+  'xc_xenver_compile_info',
+  'xc_xenver_extraversion',
+  'xc_xenver_get_features',
+  'xc_xenver_guest_handle',
+  'xc_xenver_pagesize',
+  'xc_xenver_platform_parameters',
+];
