@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CpioWriter } from './cpio.js';
 import type { Kernel } from './kernel.js';
-import { modulesInOrder } from './modules.js';
+import { modulesInOrder, withoutSignature } from './modules.js';
 import type { LabEngine } from './options.js';
 import { programPath } from './processes.js';
 
@@ -44,7 +44,8 @@ export function writeDom0(
   const dep = readFileSync(join(kernel.modules, 'modules.dep'), 'utf8');
   modulesInOrder(dep, [...XEN_MODULES, ...CHANNEL_MODULES[channel]]).forEach((path, index) => {
     // The shell loads them in the order of their names.
-    cpio.copy(`/lab/modules/${String(index).padStart(2, '0')}.ko`, join(kernel.modules, path));
+    const module = withoutSignature(readFileSync(join(kernel.modules, path)));
+    cpio.file(`/lab/modules/${String(index).padStart(2, '0')}.ko`, module);
   });
 }
 

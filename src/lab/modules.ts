@@ -39,3 +39,17 @@ export function modulesInOrder(dep: string, wanted: readonly string[]): readonly
 function moduleName(path: string): string {
   return basename(path, '.ko');
 }
+
+/** Stands at the end of a signed module; before it, a structure that ends with the signature's length. */
+const SIGNATURE_MARK = '~Module signature appended~\n';
+const SIGNATURE_INFO_BYTES = 12;
+
+/**
+ * A module as it was before it was signed. dom0 loads either, but checks a signature with long arithmetic on an
+ * emulated processor: in Bochs that is two thirds of the time that loading takes.
+ */
+export function withoutSignature(module: Buffer): Buffer {
+  const mark = module.length - SIGNATURE_MARK.length;
+  if (mark < SIGNATURE_INFO_BYTES || module.toString('latin1', mark) !== SIGNATURE_MARK) return module;
+  return module.subarray(0, mark - SIGNATURE_INFO_BYTES - module.readUInt32BE(mark - 4));
+}

@@ -3,11 +3,11 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync, statSync, writeFile
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { writeBootDisk } from '#dist/lab/boot_disk.js';
 import { makeBootSector } from '#dist/lab/boot_sector.js';
 import { xzPayload } from '#dist/lab/bzimage.js';
 import { CpioWriter } from '#dist/lab/cpio.js';
 import { LOAD_PIECE, layOutDisk, SECTOR } from '#dist/lab/disk_layout.js';
-import { writeBootDisk } from '#dist/lab/memory_image.js';
 import { fakeXen } from './fakes.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'lab-test-'));

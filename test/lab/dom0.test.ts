@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { commandScript, dom0Environment, quote } from '#dist/lab/dom0.js';
 import { LabError } from '#dist/lab/error.js';
-import { modulesInOrder } from '#dist/lab/modules.js';
+import { modulesInOrder, withoutSignature } from '#dist/lab/modules.js';
 
 const AWKWARD = ['a b', '', "it's", '"', '$HOME', '`id`', '*', '\\', '-n', 'x\ny', '--', ';&|<>(){}', 'ü'];
 
@@ -63,4 +63,13 @@ test('a module that the kernel has not is named', () => {
     () => modulesInOrder(DEP, ['overlay']),
     (error) => error instanceof LabError && /overlay/.test(error.message),
   );
+});
+
+test('a signature is cut off a module, and only a signature', () => {
+  const code = Buffer.from('code of a module');
+  const info = Buffer.alloc(12);
+  info.writeUInt32BE(5, 8);
+  const signed = Buffer.concat([code, Buffer.from('SIGNS'), info, Buffer.from('~Module signature appended~\n')]);
+  assert.equal(withoutSignature(signed).toString(), code.toString());
+  assert.equal(withoutSignature(code).toString(), code.toString());
 });

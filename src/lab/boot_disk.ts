@@ -1,6 +1,6 @@
 /**
- * What the boot sector loads: Xen's segments where Xen wants them, then the Multiboot information, dom0's kernel and
- * its initramfs, one after the other in one piece of memory.
+ * Bochs' disk as it goes in. What the boot sector loads from it: Xen's segments where Xen wants them, then the Multiboot
+ * information, dom0's kernel and its initramfs, one after the other in one piece of memory.
  */
 
 import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
@@ -50,12 +50,10 @@ export function writeBootDisk(path: string, image: MachineImage): DiskLayout {
       end = Math.max(end, physicalAddress + memorySize);
     }
     const information = roundUp(end, PAGE);
-    const vmlinux = place(fd, information + PAGE, onDisk, (write) => copyInto(image.vmlinux, write));
-    const initramfs = place(fd, roundUp(vmlinux.end, PAGE), onDisk, (write) => {
-      const cpio = new CpioWriter(write);
-      image.initramfs(cpio);
-      cpio.end();
-    });
+    const kernelAt = information + PAGE;
+    const vmlinux = { start: kernelAt, end: kernelAt + copyInto(fd, onDisk(kernelAt), image.vmlinux) };
+    const initramfsAt = roundUp(vmlinux.end, PAGE);
+    const initramfs = { start: initramfsAt, end: initramfsAt + archive(fd, onDisk(initramfsAt), image.initramfs) };
     writeSync(fd, multibootInformation(information, image, vmlinux, initramfs), 0, PAGE, onDisk(information));
 
     const layout = layOutDisk(initramfs.end - base);
@@ -70,26 +68,27 @@ export function writeBootDisk(path: string, image: MachineImage): DiskLayout {
   }
 }
 
-/** Writes something to where it will be loaded; tells how far it reaches. */
-function place(
-  fd: number,
-  start: number,
-  onDisk: (address: number) => number,
-  produce: (write: (piece: Uint8Array) => void) => void,
-): Placed {
-  let end = start;
-  produce((piece) => {
-    writeSync(fd, piece, 0, piece.length, onDisk(end));
-    end += piece.length;
+/** Writes an archive to the disk. @returns its bytes */
+function archive(fd: number, start: number, fill: (cpio: CpioWriter) => void): number {
+  let length = 0;
+  const cpio = new CpioWriter((piece) => {
+    length += writeSync(fd, piece, 0, piece.length, start + length);
   });
-  return { start, end };
+  fill(cpio);
+  cpio.end();
+  return length;
 }
 
-function copyInto(path: string, write: (piece: Uint8Array) => void): void {
+/** Copies a file to the disk. @returns its bytes */
+function copyInto(disk: number, start: number, path: string): number {
   const fd = openSync(path, 'r');
   try {
     const buffer = Buffer.alloc(COPY);
-    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) write(buffer.subarray(0, read));
+    let length = 0;
+    for (let read = readSync(fd, buffer); read > 0; read = readSync(fd, buffer)) {
+      length += writeSync(disk, buffer, 0, read, start + length);
+    }
+    return length;
   } finally {
     closeSync(fd);
   }
