@@ -94,7 +94,7 @@ export class Domain {
     this.config = config;
     this.handle = config.handle.slice();
     if (config.hap && host.memory.reserve(INITIAL_PAGING_POOL)) this.#pagingPoolPages = INITIAL_PAGING_POOL;
-    this.params = newParams(config.altp2mMode);
+    this.params = newParams(config.altp2mMode, host.cpu.vendor);
     this.altp2m = new Altp2m(this);
   }
 

@@ -26,6 +26,8 @@ import {
 import { atLeast, type Release } from '../abi/release.js';
 import { SHUTDOWN_reboot, SHUTDOWN_soft_reset } from '../abi/sched.js';
 
+import type { Cpu } from './options.js';
+
 /** What the values that Xen takes depend on. */
 export interface ParamContext {
   readonly release: Release;
@@ -63,11 +65,15 @@ export function isParam(index: number): boolean {
   return index < HVM_NR_PARAMS && !GONE.has(index);
 }
 
+/** Width of the x87 instruction pointer on processors that no longer keep its selector, as Intel's since Haswell. */
+const X87_FIP_64_BIT = 8n;
+
 /** The parameters of a new domain. */
-export function newParams(altp2mMode: number): BigUint64Array {
+export function newParams(altp2mMode: number, vendor: Cpu['vendor']): BigUint64Array {
   const params = new BigUint64Array(HVM_NR_PARAMS);
   params[HVM_PARAM_ALTP2M] = BigInt(altp2mMode);
   params[HVM_PARAM_TRIPLE_FAULT_REASON] = BigInt(SHUTDOWN_reboot);
+  if (vendor === 'intel') params[HVM_PARAM_X87_FIP_WIDTH] = X87_FIP_64_BIT;
   return params;
 }
 
