@@ -29,8 +29,8 @@ function conformance(engine, target, chosen, options) {
 }
 
 const PARTS = {
-  'qemu-privcmd': () => conformance('qemu', 'privcmd', files(), []),
-  'qemu-libxen': () => conformance('qemu', 'libxen', files(), []),
+  'qemu-privcmd': () => conformance('qemu', 'privcmd', files(), ['--timeout', '1200']),
+  'qemu-libxen': () => conformance('qemu', 'libxen', files(), ['--timeout', '1200']),
   bochs: () =>
     conformance(
       'bochs',
