@@ -11,7 +11,7 @@ export interface LabMachine {
   readonly emulator: Emulator;
   /** File with Xen's and dom0's console. */
   readonly console: string;
-  /** Files to look into when the emulator died without a console. */
+  /** File with what the emulator itself says. */
   readonly log: string;
   /** Hands new output on. Called again and again until it says that the command has ended. */
   poll(): Promise<Finished | null>;

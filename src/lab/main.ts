@@ -45,8 +45,8 @@ async function runUntilSignal(options: LabOptions, status: StatusLine, run: type
   };
   const handlers = Object.entries(SIGNALS).map(([signal, exitCode]) => [signal, (): void => end(exitCode)] as const);
   for (const [signal, handler] of handlers) process.on(signal, handler);
-  // The reader of our output went away (`| head`): as for any program, the end, without words.
-  const broken = (): void => end(141);
+  // The reader of our output went away (`| head`): it has all it wanted.
+  const broken = (): void => end(0);
   process.stdout.on('error', broken);
   try {
     const { exitCode } = await run({

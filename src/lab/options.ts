@@ -36,7 +36,7 @@ export interface LabOptions {
   readonly stderr?: LabOutput | undefined;
   /** Is told in a few words what the lab is doing. */
   readonly onStage?: ((stage: string) => void) | undefined;
-  /** Ends the run early; the emulator and its files go away. */
+  /** Ends the run early; the emulator and its files go away, and the run rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 

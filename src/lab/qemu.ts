@@ -98,7 +98,13 @@ export function startQemu(
       const exit = join(control, 'exit');
       const ended = existsSync(exit);
       for (const [file, output] of streams) {
-        for (let piece = file.next(); piece.length > 0; piece = file.next()) await writeTo(output, piece);
+        let piece = file.next();
+        await writeTo(output, piece);
+        // While the command runs, a piece at a time: a flood must not keep the caller from looking at the clock.
+        while (ended && piece.length > 0) {
+          piece = file.next();
+          await writeTo(output, piece);
+        }
       }
       return ended ? { exitCode: Number(readFileSync(exit, 'utf8')) } : null;
     },

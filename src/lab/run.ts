@@ -41,7 +41,7 @@ export interface LabInputs {
 /** {@link runLab} with everything at hand. */
 export async function runPrepared(options: LabOptions, inputs: LabInputs): Promise<LabResult> {
   const stage = options.onStage ?? ((): void => {});
-  if (options.out !== undefined) await mkdir(options.out, { recursive: true });
+  if (options.out !== undefined) await makeFolder(options.out);
   const folder = await mkdtemp(join(tmpdir(), 'xenctrl-lab-'));
   // For the ways out that do not come by `finally`.
   const removeNow = (): void => rmSync(folder, { recursive: true, force: true });
@@ -61,6 +61,12 @@ export async function runPrepared(options: LabOptions, inputs: LabInputs): Promi
     await rm(folder, { recursive: true, force: true });
     process.off('exit', removeNow);
   }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((error: Error) => {
+    throw new LabError(`${path} cannot be the folder for the command's files: ${error.message}`);
+  });
 }
 
 async function boot(options: LabOptions, folder: string, inputs: LabInputs): Promise<LabMachine> {
@@ -97,7 +103,11 @@ async function waitForEnd(
     if (reached !== null) stage(reached);
     signal?.throwIfAborted();
     if (watch.death !== null) throw failure(`Xen or dom0 died: ${watch.death}`, machine);
-    if (ended !== null) throw failure(`${engine} ended before the command did (${ended})`, machine);
+    if (ended !== null) {
+      const own = tailOf(machine.log, 8);
+      const said = own === '' ? '' : `, saying:\n${own}\n`;
+      throw failure(`${engine} ended before the command did (${ended})${said}`, machine);
+    }
     if (Date.now() > deadline) {
       throw failure(`the command did not end within ${timeoutSeconds} s`, machine, EXIT_TIMED_OUT);
     }
@@ -105,8 +115,7 @@ async function waitForEnd(
   }
 }
 
-function failure(what: string, { console, log }: LabMachine, exitCode?: number): LabError {
-  const said = tailOf(console);
-  const last = said === '' ? tailOf(log) : said;
+function failure(what: string, { console }: LabMachine, exitCode?: number): LabError {
+  const last = tailOf(console);
   return new LabError(last === '' ? what : `${what}. The console's last lines:\n${last}`, exitCode);
 }

@@ -4,6 +4,7 @@
 
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
+import { LabError } from './error.js';
 
 /** What Bochs prints about it when it starts. */
 const SCREEN = /connected to screen "([^"]+)"/;
@@ -22,13 +23,7 @@ export class TerminalDrain {
     if (this.#stream) return;
     const screen = SCREEN.exec(readFileSync(this.#log, 'latin1'))?.[1];
     if (screen === undefined) return;
-    const fd = openSync(screen, constants.O_RDONLY | constants.O_NOCTTY);
-    try {
-      this.#stream = new ReadStream(fd);
-    } catch (error) {
-      closeSync(fd);
-      throw error;
-    }
+    this.#stream = attach(screen);
     // When Bochs ends, so does its terminal, with an error.
     this.#stream.on('error', () => this.close());
     this.#stream.setRawMode(true);
@@ -38,5 +33,17 @@ export class TerminalDrain {
 
   close(): void {
     this.#stream?.destroy();
+  }
+}
+
+function attach(screen: string): ReadStream {
+  let fd: number | null = null;
+  try {
+    fd = openSync(screen, constants.O_RDONLY | constants.O_NOCTTY);
+    return new ReadStream(fd);
+  } catch (error) {
+    if (fd !== null) closeSync(fd);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new LabError(`Bochs draws on ${screen}, which cannot be read (${why}): is /dev/pts mounted?`);
   }
 }

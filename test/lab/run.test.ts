@@ -115,10 +115,7 @@ test('a command that takes too long is 124, with the last lines of the console',
 test('an emulator that ends by itself is 125, with what it said', async () => {
   const error = labError(await run('qemu', `console.error('no such device'); process.exit(3);`));
   assert.equal(error.exitCode, 125);
-  assert.equal(
-    error.message,
-    "qemu ended before the command did (exit code 3). The console's last lines:\nno such device",
-  );
+  assert.equal(error.message, 'qemu ended before the command did (exit code 3), saying:\nno such device\n');
 });
 
 test('an emulator that is killed is 125', async () => {
@@ -147,6 +144,14 @@ for (const line of [
     assert.match(error.message, /^Xen or dom0 died/);
   });
 }
+
+test('a file where the folder for results should be is refused', async () => {
+  const inputs = fakeMachine(folder, 'qemu', '');
+  await assert.rejects(
+    runPrepared({ command: ['true'], out: inputs.tools.xen }, inputs),
+    (error) => error instanceof LabError && /cannot be the folder/.test(error.message),
+  );
+});
 
 test('an abort ends the emulator and rejects', async () => {
   const outcome = await run('qemu', SAY_NOTHING_MORE, { signal: AbortSignal.timeout(300) });
