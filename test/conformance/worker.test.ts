@@ -43,9 +43,14 @@ test('two threads and the main one make and use domains at once', async () => {
   assert.ok(calls > 0);
 });
 
-const ownModel = target.model ? 'each thread has a model of its own' : false;
+const CANNOT_END: Readonly<Record<string, string>> = {
+  model: 'each thread has a model of its own',
+  // through FFI there is nobody to undo it: Node runs no JavaScript at the end of a thread
+  libxen: 'what an ended thread had mapped through the libraries stays mapped until the process ends',
+};
+const skip = CANNOT_END[target.kind] ?? false;
 
-test('a thread that is ended leaves neither pages mapped nor descriptors open', { skip: ownModel }, async () => {
+test('a thread that is ended leaves neither pages mapped nor descriptors open', { skip }, async () => {
   const end = async (): Promise<void> => {
     using domain = hvmDomain(target, { pages: 64 });
     const worker = start({ task: 'hold', domid: domain.domid });
