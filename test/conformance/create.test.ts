@@ -89,7 +89,6 @@ describe('settings', () => {
     ["Xen's own number of grant frames", { max_grant_frames: -1 }, 'ok'],
     ['no grant mappings', { max_maptrack_frames: 0 }, 'ok'],
     ['processor trace, where the host has it', { vmtrace_size: 4096 }, needs(vmtrace)],
-    ['a CPU pool that is not there', { cpupool_id: 5 }, 'ESRCH'],
     ['IOMMU options without an IOMMU', { iommu_opts: xc.XEN_DOMCTL_IOMMU_no_sharept }, 'EINVAL'],
     ['no event channel port but one', { max_evtchn_port: 0 }, 'ok'],
     ['a security label without FLASK', { ssidref: 5 }, 'ok'],
@@ -108,6 +107,14 @@ describe('settings', () => {
   for (const [name, config, expected] of settings) {
     test(`${name}: ${expected}`, () => assert.equal(created(config), expected));
   }
+});
+
+const onVmx = (((xc.xc_physinfo(xch).hw_cap[1] ?? 0) >>> 5) & 1) === 1;
+const crashes =
+  target.model === null && onVmx ? 'a real Xen 4.17 crashes on Intel when a creation fails so late' : false;
+
+test('a CPU pool that is not there is ESRCH', { skip: crashes }, () => {
+  assert.equal(created({ cpupool_id: 5 }), xenAtLeast(xch, '4.17') ? 'ESRCH' : 'ok');
 });
 
 test('a refused domain is not there, and its id is free', () => {
