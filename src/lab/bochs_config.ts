@@ -1,5 +1,7 @@
 /** Bochs' configuration file, and the command lines of what it boots. */
 
+import { LINUX_ARGUMENTS } from './dom0.js';
+
 export interface BochsPlan {
   readonly memoryMiB: number;
   readonly bios: string;
@@ -54,5 +56,5 @@ export function bochsXenArguments(memoryMiB: number, more: string): string {
     .trim();
 }
 
-export const BOCHS_LINUX_ARGUMENTS =
-  'vmlinux console=hvc0 nokaslr mitigations=off tsc=reliable loglevel=4 rodata=off cryptomgr.notests panic=-1';
+/** The first word is dropped as well. */
+export const BOCHS_LINUX_ARGUMENTS = `vmlinux ${LINUX_ARGUMENTS} tsc=reliable loglevel=4`;

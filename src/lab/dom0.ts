@@ -21,6 +21,12 @@ const CHANNEL_MODULES: Readonly<Record<Channel, readonly string[]>> = {
   disk: ['ata_piix', 'sd_mod'],
 };
 
+/**
+ * For dom0's kernel, whatever the emulator: no self-tests, no hardening of what lives for minutes. That is a third of
+ * its boot. When it panics it must not stay.
+ */
+export const LINUX_ARGUMENTS = 'console=hvc0 nokaslr mitigations=off rodata=off cryptomgr.notests panic=-1';
+
 /** The command as dom0 gets it. */
 export interface Dom0Command {
   readonly argv: readonly string[];

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { CpioWriter } from './cpio.js';
-import { type Dom0Command, writeDom0 } from './dom0.js';
+import { type Dom0Command, LINUX_ARGUMENTS, writeDom0 } from './dom0.js';
 import { Emulator } from './emulator.js';
 import { GrowingFile } from './growing_file.js';
 import type { Kernel } from './kernel.js';
@@ -44,7 +44,7 @@ export function qemuArguments({ xenArgs, devices, memoryMiB, out }: QemuPlan): r
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-monitor', 'none', '-no-reboot'],
     ...['-serial', `file:${FILES.console}`],
     ...['-kernel', FILES.xen, '-append', `${xen} ${xenArgs}`.trim()],
-    ...['-initrd', `${FILES.vmlinux} console=hvc0 quiet panic=-1,${FILES.initramfs}`],
+    ...['-initrd', `${FILES.vmlinux} ${LINUX_ARGUMENTS} quiet,${FILES.initramfs}`],
     ...share('hostroot', '/', ',readonly=on,multidevs=remap'),
     ...share('out', out, ''),
     ...share('control', FILES.control, ''),
