@@ -80,12 +80,7 @@ describe('settings', () => {
     ['integrity of S3', { flags: HVM_HAP | xc.XEN_DOMCTL_CDF_s3_integrity }, 'EINVAL'],
     ['out-of-sync shadows off', { flags: HVM_HAP | xc.XEN_DOMCTL_CDF_oos_off }, 'ok'],
     ['the xenstore domain', { flags: HVM_HAP | xc.XEN_DOMCTL_CDF_xs_domain }, 'ok'],
-    ['grant tables of version 0', { grant_opts: 0 }, 'EINVAL'],
     ['grant tables of version 2', { grant_opts: 2 }, 'ok'],
-    ['grant tables of version 3', { grant_opts: 3 }, 'EINVAL'],
-    ['a grant option that nobody knows', { grant_opts: 0x11 }, 'EINVAL'],
-    ['no grant frames', { max_grant_frames: 0 }, 'EINVAL'],
-    ['too many grant frames', { max_grant_frames: 2 ** 30 }, 'EINVAL'],
     ["Xen's own number of grant frames", { max_grant_frames: -1 }, 'ok'],
     ['no grant mappings', { max_maptrack_frames: 0 }, 'ok'],
     ['processor trace, where the host has it', { vmtrace_size: 4096 }, needs(vmtrace)],
@@ -109,12 +104,28 @@ describe('settings', () => {
   }
 });
 
-const onVmx = (((xc.xc_physinfo(xch).hw_cap[1] ?? 0) >>> 5) & 1) === 1;
+/**
+ * On Intel a real Xen 4.17 (Debian's 4.17.7) crashes when a creation fails after the APIC page was made: the page is a
+ * reference to the domain that must have none. So these are asked for elsewhere only.
+ */
 const crashes =
-  target.model === null && onVmx ? 'a real Xen 4.17 crashes on Intel when a creation fails so late' : false;
+  target.model === null && (((xc.xc_physinfo(xch).hw_cap[1] ?? 0) >>> 5) & 1) === 1
+    ? 'a real Xen 4.17 crashes on Intel when a creation fails so late'
+    : false;
 
-test('a CPU pool that is not there is ESRCH', { skip: crashes }, () => {
-  assert.equal(created({ cpupool_id: 5 }), xenAtLeast(xch, '4.17') ? 'ESRCH' : 'ok');
+describe('settings that are refused late', { skip: crashes }, () => {
+  const settings: readonly (readonly [string, Partial<xc.DomainConfig>, xc.XenError['code']])[] = [
+    ['grant tables of version 0', { grant_opts: 0 }, 'EINVAL'],
+    ['grant tables of version 3', { grant_opts: 3 }, 'EINVAL'],
+    ['a grant option that nobody knows', { grant_opts: 0x11 }, 'EINVAL'],
+    ['no grant frames', { max_grant_frames: 0 }, 'EINVAL'],
+    ['too many grant frames', { max_grant_frames: 2 ** 30 }, 'EINVAL'],
+    ['too many grant mappings', { max_maptrack_frames: 2 ** 20 }, 'EINVAL'],
+    ['a CPU pool that is not there', { cpupool_id: 5 }, 'ESRCH'],
+  ];
+  for (const [name, config, expected] of settings) {
+    test(`${name}: ${expected}`, () => assert.equal(created(config), expected));
+  }
 });
 
 test('a refused domain is not there, and its id is free', () => {
