@@ -1,6 +1,8 @@
 /** The port: what everything above needs from a hypervisor, and all that an adapter has to provide. */
 
 import type { Arena } from './arena.js';
+import type { EventChannels } from './event_channels.js';
+import type { GrantTable } from './grant_table.js';
 
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
@@ -47,6 +49,25 @@ export interface Hypervisor extends Disposable {
    * @throws XenError when nothing could be mapped at all (ESRCH: no such domain; EPERM: restricted to another)
    */
   mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping;
+
+  /**
+   * Maps a resource of another domain (`XENMEM_resource_*`), frames `frame` to `frame + count - 1` of it.
+   *
+   * @throws XenError
+   */
+  mapResource(domid: number, type: number, id: number, frame: number, count: number, prot: number): ForeignMapping;
+
+  /** How many frames a resource has, or a negative errno. */
+  resourceSize(domid: number, type: number, id: number): number;
+
+  /** A device model operation: `buffers[0]` is the operation itself, the rest what it points at. 0 or a negative errno. */
+  dmOp(domid: number, buffers: readonly Uint8Array[]): number;
+
+  /** A new set of event channels. @throws XenError when they are not to be had */
+  eventChannels(): EventChannels;
+
+  /** @throws XenError when grant tables are not to be had */
+  grantTable(): GrantTable;
 
   /** From now on this handle serves only `domid`: hypercalls are refused, mappings of other domains too. */
   restrict(domid: number): void;

@@ -63,6 +63,26 @@ export class ModelConnection implements Hypervisor {
     return mapping;
   }
 
+  mapResource(): ForeignMapping {
+    throw new Error('mapResource: not yet');
+  }
+
+  resourceSize(): number {
+    throw new Error('resourceSize: not yet');
+  }
+
+  dmOp(): number {
+    throw new Error('dmOp: not yet');
+  }
+
+  eventChannels(): never {
+    throw new Error('eventChannels: not yet');
+  }
+
+  grantTable(): never {
+    throw new Error('grantTable: not yet');
+  }
+
   restrict(domid: number): void {
     this.#checkOpen();
     checkU16(domid, 'domid');

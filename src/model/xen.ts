@@ -136,6 +136,26 @@ export class ModelXen implements Hypervisor, CreateHost {
     return mapForeign(this, domid, gfns);
   }
 
+  mapResource(): ForeignMapping {
+    throw new Error('mapResource: not yet');
+  }
+
+  resourceSize(): number {
+    throw new Error('resourceSize: not yet');
+  }
+
+  dmOp(): number {
+    throw new Error('dmOp: not yet');
+  }
+
+  eventChannels(): never {
+    throw new Error('eventChannels: not yet');
+  }
+
+  grantTable(): never {
+    throw new Error('grantTable: not yet');
+  }
+
   restrict(domid: number): void {
     checkU16(domid, 'domid');
     if (this.#restrictedTo !== null && this.#restrictedTo !== domid) {

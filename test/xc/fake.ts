@@ -114,6 +114,26 @@ export class FakeXen implements Hypervisor {
     return this.mapping(domid, gfns, prot);
   }
 
+  mapResource(): ForeignMapping {
+    throw new Error('mapResource: not yet');
+  }
+
+  resourceSize(): number {
+    throw new Error('resourceSize: not yet');
+  }
+
+  dmOp(): number {
+    throw new Error('dmOp: not yet');
+  }
+
+  eventChannels(): never {
+    throw new Error('eventChannels: not yet');
+  }
+
+  grantTable(): never {
+    throw new Error('grantTable: not yet');
+  }
+
   restrict(): void {}
   close(): void {}
   [Symbol.dispose](): void {}

@@ -136,6 +136,26 @@ export class LibxenHypervisor implements Hypervisor {
     return place;
   }
 
+  mapResource(): ForeignMapping {
+    throw new Error('mapResource: not yet');
+  }
+
+  resourceSize(): number {
+    throw new Error('resourceSize: not yet');
+  }
+
+  dmOp(): number {
+    throw new Error('dmOp: not yet');
+  }
+
+  eventChannels(): never {
+    throw new Error('eventChannels: not yet');
+  }
+
+  grantTable(): never {
+    throw new Error('grantTable: not yet');
+  }
+
   restrict(domid: number): void {
     this.#checkOpen();
     checkDomid(domid);

@@ -111,6 +111,26 @@ export class PrivcmdHypervisor implements Hypervisor {
     return mapping;
   }
 
+  mapResource(): ForeignMapping {
+    throw new Error('mapResource: not yet');
+  }
+
+  resourceSize(): number {
+    throw new Error('resourceSize: not yet');
+  }
+
+  dmOp(): number {
+    throw new Error('dmOp: not yet');
+  }
+
+  eventChannels(): never {
+    throw new Error('eventChannels: not yet');
+  }
+
+  grantTable(): never {
+    throw new Error('grantTable: not yet');
+  }
+
   restrict(domid: number): void {
     if (this.#closed) throw closedError();
     checkDomid(domid);
