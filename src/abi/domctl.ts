@@ -13,6 +13,7 @@ export const XEN_DOMCTL_setdomainhandle = 17;
 export const XEN_DOMCTL_gethvmcontext = 33;
 export const XEN_DOMCTL_sethvmcontext = 34;
 export const XEN_DOMCTL_vm_event_op = 56;
+export const XEN_DOMCTL_getpageframeinfo3 = 61;
 export const XEN_DOMCTL_set_access_required = 64;
 export const XEN_DOMCTL_monitor_op = 77;
 /** Since 4.17. */
@@ -70,18 +71,43 @@ export const XEN_DOMINF_hap = 1 << 8;
 export const XEN_DOMINF_shutdownmask = 255;
 export const XEN_DOMINF_shutdownshift = 16;
 
-/** vm_event_op: operations, and the one mode used here. */
+/** `vm_event_op.op`. */
 export const XEN_VM_EVENT_ENABLE = 0;
 export const XEN_VM_EVENT_DISABLE = 1;
 export const XEN_VM_EVENT_RESUME = 2;
 export const XEN_VM_EVENT_GET_VERSION = 3;
+/** `vm_event_op.mode`: which of a domain's rings. */
+export const XEN_DOMCTL_VM_EVENT_OP_PAGING = 1;
 export const XEN_DOMCTL_VM_EVENT_OP_MONITOR = 2;
+export const XEN_DOMCTL_VM_EVENT_OP_SHARING = 3;
 
-/** monitor_op: operations and events. */
+/** `monitor_op.op`. */
 export const XEN_DOMCTL_MONITOR_OP_ENABLE = 0;
 export const XEN_DOMCTL_MONITOR_OP_DISABLE = 1;
 export const XEN_DOMCTL_MONITOR_OP_GET_CAPABILITIES = 2;
+export const XEN_DOMCTL_MONITOR_OP_EMULATE_EACH_REP = 3;
+export const XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS = 4;
+/** `monitor_op.event`; the capabilities are a mask of 1 << event. */
+export const XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG = 0;
+export const XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR = 1;
 export const XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP = 2;
+export const XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT = 3;
+export const XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST = 4;
+export const XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION = 5;
+export const XEN_DOMCTL_MONITOR_EVENT_CPUID = 6;
+/** ARM only. */
+export const XEN_DOMCTL_MONITOR_EVENT_PRIVILEGED_CALL = 7;
+export const XEN_DOMCTL_MONITOR_EVENT_INTERRUPT = 8;
+export const XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS = 9;
+export const XEN_DOMCTL_MONITOR_EVENT_EMUL_UNIMPLEMENTED = 10;
+export const XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT = 11;
+/** Since 4.17. */
+export const XEN_DOMCTL_MONITOR_EVENT_VMEXIT = 12;
+/** Since 4.18. */
+export const XEN_DOMCTL_MONITOR_EVENT_IO = 13;
+
+/** `getpageframeinfo3`: the type of a frame that has no memory. */
+export const XEN_DOMCTL_PFINFO_XTAB = 0xf000_0000;
 
 const H = 'domctl.h';
 
@@ -201,5 +227,26 @@ export const xen_domctl_vm_event_op = struct('xen_domctl_vm_event_op', H, 12, {
   op: [0, 4],
   mode: [4, 4],
   'u.enable.port': [8, 4],
+  'u.version': [8, 4],
 });
-export const xen_domctl_monitor_op = struct('xen_domctl_monitor_op', H, 24, { op: [0, 4], event: [4, 4] });
+/** `u.vmexit.sync`, since 4.17, lies where `u.debug_exception.sync` does. */
+export const xen_domctl_monitor_op = struct('xen_domctl_monitor_op', H, 24, {
+  op: [0, 4],
+  event: [4, 4],
+  'u.mov_to_cr.index': [8, 1],
+  'u.mov_to_cr.sync': [9, 1],
+  'u.mov_to_cr.onchangeonly': [10, 1],
+  'u.mov_to_cr.pad1': [11, 1],
+  'u.mov_to_cr.pad2': [12, 4],
+  'u.mov_to_cr.bitmask': [16, 8],
+  'u.mov_to_msr.msr': [8, 4],
+  'u.mov_to_msr.onchangeonly': [12, 1],
+  'u.guest_request.sync': [8, 1],
+  'u.guest_request.allow_userspace': [9, 1],
+  'u.debug_exception.sync': [8, 1],
+});
+/** `array` points to `num` 64-bit frame numbers; Xen writes the types over them. */
+export const xen_domctl_getpageframeinfo3 = struct('xen_domctl_getpageframeinfo3', H, 16, {
+  num: [0, 8],
+  array: [8, 8],
+});

@@ -30,6 +30,7 @@ const C_NAMES: Readonly<Record<string, string | null>> = {
   PAGE_SHIFT: null,
   INVALID_GFN: '(uint64_t)-1',
   MEMOP_EXTENT_SHIFT: null, // the hypervisor's own; no public header has it
+  VM_EVENT_SLOTS: '__RING_SIZE((struct vm_event_sring *)0, 4096)',
   HVM_SAVE_CODE_END: 'HVM_SAVE_CODE(END)',
   HVM_SAVE_CODE_HEADER: 'HVM_SAVE_CODE(HEADER)',
   HVM_SAVE_CODE_CPU: 'HVM_SAVE_CODE(CPU)',
@@ -41,6 +42,14 @@ const SINCE: Readonly<Record<string, Release>> = {
   XENVER_capabilities2: '4.20',
   XENVER_changeset2: '4.20',
   XENVER_commandline2: '4.20',
+  VM_EVENT_FLAG_NESTED_P2M: '4.15',
+  VM_EVENT_FLAG_RESET_VMTRACE: '4.15',
+  VM_EVENT_FLAG_RESET_FORK_STATE: '4.17',
+  VM_EVENT_FLAG_RESET_FORK_MEMORY: '4.17',
+  VM_EVENT_REASON_VMEXIT: '4.17',
+  VM_EVENT_REASON_IO_INSTRUCTION: '4.18',
+  XEN_DOMCTL_MONITOR_EVENT_VMEXIT: '4.17',
+  XEN_DOMCTL_MONITOR_EVENT_IO: '4.18',
   XEN_DOMCTL_get_paging_mempool_size: '4.17',
   XEN_DOMCTL_set_paging_mempool_size: '4.17',
 };

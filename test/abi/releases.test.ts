@@ -11,7 +11,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Struct } from '#dist/abi/layout.js';
-import { RELEASES, type Release } from '#dist/abi/release.js';
+import { RELEASES, releaseAbi } from '#dist/abi/release.js';
+import { VM_EVENT_ABIS, vmEventLayout, vmEventLayoutOf } from '#dist/abi/vm_event.js';
 import { layoutOf, loadTables } from './tables.js';
 
 interface Fact {
@@ -25,15 +26,18 @@ const facts = JSON.parse(readFileSync(new URL('../../../test/abi/facts.json', im
 >;
 
 /** Structures that headers.test.ts alone can vouch for: the facts were made from headers that hide them. */
-const NO_FACTS: readonly string[] = ['hvm_save_descriptor'];
+const NO_FACTS: readonly string[] = ['hvm_save_descriptor', 'vm_event_sring'];
 
 /** Fields whose C name changed though place, size and meaning did not: table's name to a release's. */
 const RENAMED: Readonly<Record<string, Readonly<Record<string, string>>>> = {};
 
 /** Fields that are bit-fields or members of unnamed unions, which the facts do not list. */
-const NOT_LISTED: readonly string[] = ['hvm_hw_cpu.pending_vector'];
+const NOT_LISTED: readonly string[] = [
+  'hvm_hw_cpu.pending_vector',
+  ...['cs', 'ss', 'ds', 'es', 'fs', 'gs'].map((segment) => `vm_event_regs_x86.${segment}`),
+];
 
-function compare(layout: Struct, release: Release): string[] {
+function compare(layout: Struct, release: string): string[] {
   const where = `${layout.name} at ${release}`;
   const fact = facts[layout.name]?.find((one) => one.releases.includes(release));
   if (!fact) return [`${where}: the release has no such structure, or test/abi/facts.json does not know it`];
@@ -89,6 +93,18 @@ for (const release of RELEASES) {
     assert.ok(compared >= structs.length - NO_FACTS.length, `only ${compared} structures were compared`);
   });
 }
+
+/** The release whose headers each vm_event ABI's layouts are compared with: the newest of it. */
+const VM_EVENT_RELEASES = { 3: '4.11', 4: '4.12', 5: '4.13', 6: '4.14', 7: '4.22' };
+
+test('the layouts of every vm_event ABI lie as in the headers of its releases', () => {
+  for (const abi of VM_EVENT_ABIS) {
+    const { event, regs } = vmEventLayout(abi);
+    assert.deepEqual([...compare(event, VM_EVENT_RELEASES[abi]), ...compare(regs, VM_EVENT_RELEASES[abi])], []);
+    assert.deepEqual(event.fields['data'], [event.size - regs.size, regs.size]);
+  }
+  for (const release of RELEASES) assert.equal(vmEventLayoutOf(release).abi, releaseAbi(release).vmEvent);
+});
 
 test('no two fields of a structure overlap unless they are a union', () => {
   const unions = ['hvm_hw_cpu.pending_event'];
