@@ -1,7 +1,7 @@
 /** The port: what everything above needs from a hypervisor, and all that an adapter has to provide. */
 
 import type { Arena } from './arena.js';
-import type { EventChannels } from './event_channels.js';
+import type { EventChannels, EventDescriptors } from './event_channels.js';
 import type { GrantTable } from './grant_table.js';
 
 export const PROT_READ = 1;
@@ -63,8 +63,15 @@ export interface Hypervisor extends Disposable {
   /** A device model operation: `buffers[0]` is the operation itself, the rest what it points at. 0 or a negative errno. */
   dmOp(domid: number, buffers: readonly Uint8Array[]): number;
 
-  /** A new set of event channels. @throws XenError when they are not to be had */
-  eventChannels(): EventChannels;
+  /**
+   * A new set of event channels.
+   *
+   * @param same a set that is open in this process, to be opened once more: by another thread, or by {@link close} of
+   *   either unharmed. A `wakeFd` of -1 makes a new one.
+   * @throws XenError when they are not to be had (ENOTTY: `fd` is no event channel device; EOPNOTSUPP: the model has no
+   *   descriptors)
+   */
+  eventChannels(same?: EventDescriptors): EventChannels;
 
   /** @throws XenError when grant tables are not to be had */
   grantTable(): GrantTable;
