@@ -19,7 +19,7 @@ const ARENA_BASE = 0x7f00_0000_0000;
 /** What a connection needs of the machine. */
 interface Machine {
   readonly dom0Caller: Caller;
-  connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number): number;
+  connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number;
   mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping;
 }
 
@@ -38,19 +38,19 @@ export class ModelConnection implements Hypervisor {
     this.#caller = { ...machine.dom0Caller, memory: new ArenaMemory(this.arena) };
   }
 
-  hypercall(op: number, a1 = 0, a2 = 0, a3 = 0): number {
+  hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): number {
     this.#checkOpen();
     if (this.#restrictedTo !== null) return -errno.EPERM;
-    return this.#machine.connectedHypercall(this.#caller, op, a1, a2, a3);
+    return this.#machine.connectedHypercall(this.#caller, op, a1, a2, a3, a4, a5);
   }
 
-  hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0): bigint {
-    return BigInt(this.hypercall(op, a1, a2, a3));
+  hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): bigint {
+    return BigInt(this.hypercall(op, a1, a2, a3, a4, a5));
   }
 
-  async hypercallAsync(op: number, a1 = 0, a2 = 0, a3 = 0): Promise<number> {
+  async hypercallAsync(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): Promise<number> {
     await new Promise((resolve) => setImmediate(resolve));
-    return this.hypercall(op, a1, a2, a3);
+    return this.hypercall(op, a1, a2, a3, a4, a5);
   }
 
   mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping {

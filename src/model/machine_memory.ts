@@ -7,7 +7,9 @@ interface Content {
   owner: number;
   bytes: Uint8Array;
   home: Home | null;
-  /** Called when the last mapping of it closes: its domain gave it up while it was mapped. */
+  /** References that Xen itself holds to it. */
+  holds: number;
+  /** Called when the last mapping of it closes, or Xen lets go of it: its domain gave it up before that. */
   abandoned: (() => void) | null;
 }
 
@@ -85,7 +87,7 @@ export class MachineMemory {
       freed();
     };
     const content = this.#contents.get(mfn);
-    if (content?.home) content.abandoned = give;
+    if (content && (content.home || content.holds > 0)) content.abandoned = give;
     else give();
   }
 
@@ -99,7 +101,7 @@ export class MachineMemory {
     let held = 0;
     for (const [mfn, content] of this.#contents) {
       if (content.owner !== owner) continue;
-      if (!content.home) {
+      if (!content.home && content.holds === 0) {
         this.#contents.delete(mfn);
         continue;
       }
@@ -124,8 +126,29 @@ export class MachineMemory {
     const content = this.#contents.get(mfn);
     if (content) return content.bytes;
     const bytes = new Uint8Array(PAGE_SIZE);
-    this.#contents.set(mfn, { owner, bytes, home: null, abandoned: null });
+    this.#contents.set(mfn, { owner, bytes, home: null, holds: 0, abandoned: null });
     return bytes;
+  }
+
+  /** Xen refers to a domain's frame (`get_page_and_type`): it stays the domain's until {@link letGo}. */
+  hold(owner: number, mfn: number): void {
+    this.page(owner, mfn);
+    const content = this.#contents.get(mfn);
+    if (content) content.holds++;
+  }
+
+  /** Takes one {@link hold} back. */
+  letGo(mfn: number): void {
+    const content = this.#contents.get(mfn);
+    if (!content || content.holds === 0) throw new Error(`nobody holds frame ${mfn}`);
+    content.holds--;
+    if (content.holds === 0 && !content.home) this.#abandon(content);
+  }
+
+  #abandon(content: Content): void {
+    const { abandoned } = content;
+    content.abandoned = null;
+    abandoned?.();
   }
 
   /**
@@ -162,7 +185,8 @@ export class MachineMemory {
       const content = mfn === null ? undefined : this.#contents.get(mfn);
       if (mfn === null || content?.home !== home) continue;
       this.#moveTo(content.owner, mfn, new Uint8Array(PAGE_SIZE), null);
-      content.abandoned?.();
+      const moved = this.#contents.get(mfn);
+      if (moved && moved.holds === 0) this.#abandon(moved);
     }
     // detaches the memory, so that views kept beyond the mapping are empty, as on a real one
     structuredClone(home.buffer, { transfer: [home.buffer] });
@@ -170,7 +194,8 @@ export class MachineMemory {
 
   #moveTo(owner: number, mfn: number, bytes: Uint8Array, home: Home | null): void {
     bytes.set(this.peek(mfn));
-    this.#contents.set(mfn, { owner, bytes, home, abandoned: null });
+    const { holds = 0, abandoned = null } = this.#contents.get(mfn) ?? {};
+    this.#contents.set(mfn, { owner, bytes, home, holds, abandoned });
   }
 
   /** What {@link MachineMemory.restore} needs to make this memory again. */
@@ -197,6 +222,7 @@ export class MachineMemory {
         owner,
         bytes: new Uint8Array(Buffer.from(text, 'base64')),
         home: null,
+        holds: 0,
         abandoned: null,
       });
     }

@@ -79,6 +79,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly #altp2mBooted: boolean;
   /** @internal */
   readonly dom0Caller: Caller;
+  readonly #kernels = new WeakMap<Domain, Caller>();
   readonly #faults: { op: number | undefined; errno: number; times: number }[] = [];
   #lastDomid = 0;
   #restrictedTo: number | null = null;
@@ -108,14 +109,14 @@ export class ModelXen implements Hypervisor, CreateHost {
     return this.#altp2mBooted && this.cpu.hap && this.cpu.vendor === 'intel';
   }
 
-  hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, _a4 = 0, _a5 = 0): number {
+  hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): number {
     if (this.#closed) throw new TypeError('this hypervisor is closed');
     if (this.#restrictedTo !== null) return -errno.EPERM;
     if (this.#faults.length > 0) {
       const failed = this.#takeFault(op);
       if (failed !== null) return failed;
     }
-    return this.#dispatch(this.dom0Caller, op, a1, a2, a3);
+    return this.#dispatch(this.dom0Caller, op, a1, a2, a3, a4, a5);
   }
 
   hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): bigint {
@@ -276,24 +277,32 @@ export class ModelXen implements Hypervisor, CreateHost {
   }
 
   /** @internal */
-  guestHypercall(vcpu: Vcpu, op: number, [a1 = 0, a2 = 0, a3 = 0]: readonly number[]): number {
-    const { domain } = vcpu;
+  guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number {
+    const [a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0] = args;
+    return this.#dispatch(this.#kernelOf(vcpu.domain), op, a1, a2, a3, a4, a5);
+  }
+
+  /** A domain's own kernel as a caller: its addresses are guest-physical. */
+  #kernelOf(domain: Domain): Caller {
+    const known = this.#kernels.get(domain);
+    if (known) return known;
     const caller: Caller = {
       domain,
-      privileged: false,
+      privileged: domain === this.dom0,
       memory: new GuestMemory((address, write) => domain.page(Math.floor(address / PAGE_SIZE), write)),
       lookup: (domid) => lookupDomain(domain, this.domains, domid),
     };
-    return this.#dispatch(caller, op, a1, a2, a3);
+    this.#kernels.set(domain, caller);
+    return caller;
   }
 
   /** A hypercall that came over another connection than this one. @internal */
-  connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number): number {
+  connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
     if (this.#closed) throw new TypeError('the machine of this connection is closed');
-    return this.#takeFault(op) ?? this.#dispatch(caller, op, a1, a2, a3);
+    return this.#takeFault(op) ?? this.#dispatch(caller, op, a1, a2, a3, a4, a5);
   }
 
-  #dispatch(caller: Caller, op: number, a1: number, a2: number, _a3: number): number {
+  #dispatch(caller: Caller, op: number, a1: number, a2: number, _a3: number, _a4: number, _a5: number): number {
     switch (op) {
       case __HYPERVISOR_hvm_op:
         return hvmOp(this, this.#altp2mBooted, caller, a1, a2);
