@@ -1,4 +1,6 @@
-/** `xen.h`: hypercall numbers, special domain ids, frame numbers. */
+/** `xen.h`: hypercall numbers, special domain ids, frame numbers, virtual interrupts, what domains share with Xen. */
+
+import { struct } from './layout.js';
 
 export const __HYPERVISOR_platform_op = 7;
 export const __HYPERVISOR_memory_op = 12;
@@ -33,3 +35,42 @@ export const PAGE_SHIFT = 12;
 
 /** "No frame": all 64 bits set. Pass it where a call takes a frame number; xc_altp2m_change_gfn undoes a remap with it. */
 export const INVALID_GFN = 0xffff_ffff_ffff_ffffn;
+
+/** Virtual interrupts. These four are each vCPU's own; of all others a domain has one, on vCPU 0. */
+export const VIRQ_TIMER = 0;
+export const VIRQ_DEBUG = 1;
+export const VIRQ_XENOPROF = 7;
+export const VIRQ_XENPMU = 13;
+/** dom0: input on the emergency console. */
+export const VIRQ_CONSOLE = 2;
+/** dom0: a domain has shut down, crashed or gone. */
+export const VIRQ_DOM_EXC = 3;
+/** dom0: there are trace records. */
+export const VIRQ_TBUF = 4;
+/** dom0: a domain was paused for its debugger. */
+export const VIRQ_DEBUGGER = 6;
+/** dom0: the console ring has grown. */
+export const VIRQ_CON_RING = 8;
+/** dom0: a processor came or went. */
+export const VIRQ_PCPU_STATE = 9;
+export const VIRQ_MEM_EVENT = 10;
+/** A message, or room for one, in an Argo ring. */
+export const VIRQ_ARGO = 11;
+/** dom0: memory is short. */
+export const VIRQ_ENOMEM = 12;
+export const VIRQ_ARCH_0 = 16;
+export const NR_VIRQS = 24;
+
+/** What each vCPU shares with Xen, in {@link shared_info}. */
+export const vcpu_info = struct('vcpu_info', 'xen.h', 64, {
+  evtchn_upcall_pending: [0, 1],
+  evtchn_upcall_mask: [1, 1],
+  evtchn_pending_sel: [8, 8],
+});
+
+/** The page that a domain shares with Xen: {@link vcpu_info} of its first 32 vCPUs, then a bit for each event channel. */
+export const shared_info = struct('shared_info', 'xen.h', 3136, {
+  vcpu_info: [0, 2048],
+  evtchn_pending: [2048, 512],
+  evtchn_mask: [2560, 512],
+});

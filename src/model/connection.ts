@@ -8,6 +8,7 @@ import { PAGE_SIZE } from '../abi/xen.js';
 import { Arena } from '../hypervisor/arena.js';
 import { checkU16 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
+import type { EventChannels, EventDescriptors } from '../hypervisor/event_channels.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
 import type { Caller } from './caller.js';
 import { ArenaMemory } from './caller_memory.js';
@@ -21,6 +22,7 @@ interface Machine {
   readonly dom0Caller: Caller;
   connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number;
   mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping;
+  openEvtchn(same?: EventDescriptors): EventChannels;
 }
 
 export class ModelConnection implements Hypervisor {
@@ -29,6 +31,7 @@ export class ModelConnection implements Hypervisor {
   readonly #machine: Machine;
   readonly #caller: Caller;
   readonly #mappings: ForeignMapping[] = [];
+  readonly #events: EventChannels[] = [];
   #restrictedTo: number | null = null;
   #closed = false;
 
@@ -75,8 +78,11 @@ export class ModelConnection implements Hypervisor {
     throw new Error('dmOp: not yet');
   }
 
-  eventChannels(): never {
-    throw new Error('eventChannels: not yet');
+  eventChannels(same?: EventDescriptors): EventChannels {
+    this.#checkOpen();
+    const opened = this.#machine.openEvtchn(same);
+    this.#events.push(opened);
+    return opened;
   }
 
   grantTable(): never {
@@ -92,9 +98,10 @@ export class ModelConnection implements Hypervisor {
     this.#restrictedTo = domid;
   }
 
-  /** As the end of a process: what it has mapped is unmapped. */
+  /** As the end of a process: what it has mapped is unmapped, and its event channels close. */
   close(): void {
     this.#closed = true;
+    for (const events of this.#events.splice(0)) events.close();
     for (const mapping of this.#mappings.splice(0)) mapping.close();
   }
 

@@ -4,14 +4,16 @@ import { errno } from '../abi/errno.js';
 import { HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
-import { PAGE_SIZE } from '../abi/xen.js';
+import { PAGE_SIZE, VIRQ_DOM_EXC } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
+import { type EventPortState, EventPorts } from './event_channels.js';
 import { newParams } from './hvm_params.js';
 import type { MachineMemory } from './machine_memory.js';
 import type { MonitorListener } from './monitor.js';
 import type { Cpu } from './options.js';
 import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mState, type PageOrder } from './p2m.js';
+import { SharedInfo } from './shared_info.js';
 import { Vcpu, type VcpuState } from './vcpu.js';
 
 const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
@@ -37,6 +39,8 @@ export interface DomainConfig {
   readonly nrAltp2m: number;
   readonly ssidref: number;
   readonly emulationFlags: number;
+  /** The last event channel port that it may have. */
+  readonly maxEvtchnPort: number;
 }
 
 /** A saved {@link Domain}: plain JSON. */
@@ -54,6 +58,7 @@ export interface DomainState {
   readonly p2m: P2mState;
   readonly altp2m: Altp2mState;
   readonly vcpus: readonly VcpuState[];
+  readonly events: readonly EventPortState[];
 }
 
 /** What a domain needs of the machine that it runs on. */
@@ -63,6 +68,8 @@ export interface Host {
   readonly memory: MachineMemory;
   /** Takes a hypercall that a guest's vCPU makes. */
   guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number;
+  /** Raises a global virtual interrupt: dom0's, or that of the domain which was made its handler. */
+  sendGlobalVirq(virq: number): void;
 }
 
 export class Domain {
@@ -72,6 +79,8 @@ export class Domain {
   /** The host's p2m: the memory as dom0 and Xen see it. */
   readonly p2m = new P2m();
   readonly altp2m: Altp2m;
+  readonly sharedInfo = new SharedInfo();
+  readonly events: EventPorts;
   readonly params: BigUint64Array;
   /** Access of frames that get none of their own. */
   defaultAccess = ACCESS_RWX;
@@ -96,6 +105,7 @@ export class Domain {
     if (config.hap && host.memory.reserve(INITIAL_PAGING_POOL)) this.#pagingPoolPages = INITIAL_PAGING_POOL;
     this.params = newParams(config.altp2mMode, host.cpu.vendor);
     this.altp2m = new Altp2m(this);
+    this.events = new EventPorts(this, config.maxEvtchnPort, this.sharedInfo);
   }
 
   get domid(): number {
@@ -129,7 +139,9 @@ export class Domain {
 
   /** Ends the domain's life in its own eyes. The first reason stays. */
   shutdown(reason: number): void {
-    this.shutdownCode ??= reason;
+    if (this.shutdownCode !== null) return;
+    this.shutdownCode = reason;
+    this.host.sendGlobalVirq(VIRQ_DOM_EXC);
   }
 
   /** Xen's `domain_crash`. */
@@ -238,6 +250,7 @@ export class Domain {
    */
   die(gone: () => void): void {
     this.dying = true;
+    this.events.destroy();
     this.altp2m.setActive(false);
     const { maxMapped } = this.p2m;
     this.p2m.clear();
@@ -246,12 +259,14 @@ export class Domain {
     const end = (): void => {
       this.host.memory.release(this.#pagingPoolPages);
       gone();
+      this.host.sendGlobalVirq(VIRQ_DOM_EXC);
     };
     this.totPages = this.host.memory.releaseDomain(this.domid, this.totPages, () => {
       this.totPages--;
       if (this.totPages === 0) end();
     });
     if (this.totPages === 0) end();
+    else this.host.sendGlobalVirq(VIRQ_DOM_EXC);
   }
 
   get pagingPoolBytes(): number {
@@ -288,6 +303,7 @@ export class Domain {
       p2m: this.p2m.save(),
       altp2m: this.altp2m.save(),
       vcpus: this.vcpus.map((vcpu) => vcpu.save()),
+      events: this.events.save(),
     };
   }
 
@@ -306,6 +322,7 @@ export class Domain {
     state.vcpus.forEach((from, id) => {
       this.vcpus[id]?.restore(from);
     });
+    this.events.restore(state.events);
   }
 
   /** The page behind a frame of the host's p2m, or null. */

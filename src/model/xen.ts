@@ -5,6 +5,7 @@ import { errno } from '../abi/errno.js';
 import { atLeast, isRelease, type Release } from '../abi/release.js';
 import {
   __HYPERVISOR_domctl,
+  __HYPERVISOR_event_channel_op,
   __HYPERVISOR_hvm_op,
   __HYPERVISOR_memory_op,
   __HYPERVISOR_sched_op,
@@ -16,15 +17,18 @@ import {
 import { Arena } from '../hypervisor/arena.js';
 import { checkU16 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
+import type { EventChannels, EventDescriptors } from '../hypervisor/event_channels.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
 import { type Caller, lookupDomain } from './caller.js';
 import { ArenaMemory, GuestMemory } from './caller_memory.js';
 import { ModelConnection } from './connection.js';
 import { Domain, type DomainConfig, type DomainState } from './domain.js';
+import { EvtchnDevice } from './evtchn_device.js';
 import { mapForeign } from './foreign_mapping.js';
 import { MachineMemory, type MachineMemoryState } from './machine_memory.js';
 import type { CreateHost } from './ops/createdomain.js';
 import { domctl } from './ops/domctl.js';
+import { eventChannelOp } from './ops/event_channel_op.js';
 import { hvmOp } from './ops/hvm_op.js';
 import { memoryOp } from './ops/memory_op.js';
 import { schedOp } from './ops/sched_op.js';
@@ -76,6 +80,8 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly arena: Arena;
   readonly domains = new Map<number, Domain>();
   readonly dom0: Domain;
+  readonly #evtchn: EvtchnDevice;
+  readonly #openEvents: EventChannels[] = [];
   readonly #altp2mBooted: boolean;
   /** @internal */
   readonly dom0Caller: Caller;
@@ -96,6 +102,12 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
     this.dom0 = this.#makeDom0();
+    this.#evtchn = new EvtchnDevice({
+      ports: this.dom0.events,
+      domid: this.dom0.domid,
+      vcpus: this.dom0.vcpus.length,
+      lookup: (domid) => this.dom0Caller.lookup(domid)?.events ?? null,
+    });
     this.dom0Caller = {
       domain: this.dom0,
       privileged: true,
@@ -149,8 +161,21 @@ export class ModelXen implements Hypervisor, CreateHost {
     throw new Error('dmOp: not yet');
   }
 
-  eventChannels(): never {
-    throw new Error('eventChannels: not yet');
+  eventChannels(same?: EventDescriptors): EventChannels {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+    const opened = this.openEvtchn(same);
+    this.#openEvents.push(opened);
+    return opened;
+  }
+
+  /** Opens `/dev/xen/evtchn` for a connection. @internal */
+  openEvtchn(same?: EventDescriptors): EventChannels {
+    return this.#evtchn.open(same);
+  }
+
+  /** @internal */
+  sendGlobalVirq(virq: number): void {
+    this.dom0.events.raiseVirq(virq);
   }
 
   grantTable(): never {
@@ -173,8 +198,10 @@ export class ModelXen implements Hypervisor, CreateHost {
     return new ModelConnection(this);
   }
 
+  /** As the end of a process: its event channels close. */
   close(): void {
     this.#closed = true;
+    for (const events of this.#openEvents.splice(0)) events.close();
   }
 
   [Symbol.dispose](): void {
@@ -316,6 +343,8 @@ export class ModelXen implements Hypervisor, CreateHost {
         return sysctl(this, caller, a1);
       case __HYPERVISOR_domctl:
         return domctl(this, caller, a1);
+      case __HYPERVISOR_event_channel_op:
+        return eventChannelOp(caller, a1, a2);
       default:
         return -errno.ENOSYS;
     }
@@ -359,6 +388,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       nrAltp2m,
       ssidref: 0,
       emulationFlags: type === 'hvm' ? 1 : 0,
+      maxEvtchnPort: 1023,
     };
   }
 
@@ -374,6 +404,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       nrAltp2m: 10,
       ssidref: 0,
       emulationFlags: 0,
+      maxEvtchnPort: 2 ** 31 - 1,
     });
     dom0.makeVcpus();
     dom0.maxPages = DOM0_PAGES;

@@ -82,6 +82,7 @@ export function createDomain(call: Domctl): number {
     nrAltp2m: altp2m.nr,
     ssidref: read('ssidref'),
     emulationFlags: read('arch.emulation_flags'),
+    maxEvtchnPort: Math.min(read('max_evtchn_port'), 2 ** 31 - 1),
   });
   view.setUint16(at + xen_domctl.at.domain, domid, true);
   return call.reply();
