@@ -12,6 +12,8 @@ export interface Caller {
   /** dom0: the control domain. */
   readonly privileged: boolean;
   readonly memory: CallerMemory;
+  /** Width of the caller's pointers: 32 selects Xen's compat entry points. */
+  readonly abi: 32 | 64;
   /** Finds a domain by id, DOMID_SELF included; null is ESRCH (`rcu_lock_domain_by_any_id`). */
   lookup(domid: number): Domain | null;
 }

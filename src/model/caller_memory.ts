@@ -18,6 +18,8 @@ export interface CallerMemory {
   write(address: number, bytes: Uint8Array): boolean;
   /** Copies from `address` into `bytes`; false is EFAULT. */
   read(address: number, bytes: Uint8Array): boolean;
+  /** As {@link read}, as far as there is memory. @returns how many bytes were copied, from the first on */
+  readSome(address: number, bytes: Uint8Array): number;
 }
 
 /** dom0's memory: the arena, in place. */
@@ -52,6 +54,13 @@ export class ArenaMemory implements CallerMemory {
     bytes.set(this.#arena.bytes.subarray(this.at, this.at + bytes.length));
     return true;
   }
+
+  readSome(address: number, bytes: Uint8Array): number {
+    if (!this.copyIn(address, 0)) return 0;
+    const there = this.#arena.bytes.subarray(this.at, this.at + bytes.length);
+    bytes.set(there);
+    return there.length;
+  }
 }
 
 /** A guest's memory, reached through its p2m page by page. */
@@ -76,31 +85,37 @@ export class GuestMemory implements CallerMemory {
   }
 
   read(address: number, bytes: Uint8Array): boolean {
+    return this.readSome(address, bytes) === bytes.length;
+  }
+
+  readSome(address: number, bytes: Uint8Array): number {
     return this.#walk(address, bytes.length, false, (page, from, to, done) => {
       bytes.set(page.subarray(from, to), done);
     });
   }
 
   write(address: number, bytes: Uint8Array): boolean {
-    return this.#walk(address, bytes.length, true, (page, from, to, done) => {
+    const done = this.#walk(address, bytes.length, true, (page, from, to, done) => {
       page.set(bytes.subarray(done, done + to - from), from);
     });
+    return done === bytes.length;
   }
 
+  /** @returns how many bytes there were */
   #walk(
     address: number,
     length: number,
     write: boolean,
     step: (page: Uint8Array, from: number, to: number, done: number) => void,
-  ): boolean {
+  ): number {
     for (let done = 0; done < length; ) {
       const page = this.#page(address + done, write);
-      if (!page) return false;
+      if (!page) return done;
       const from = (address + done) % 4096;
       const to = Math.min(4096, from + length - done);
       step(page, from, to, done);
       done += to - from;
     }
-    return true;
+    return length;
   }
 }

@@ -8,6 +8,7 @@ import { PAGE_SIZE, VIRQ_DOM_EXC } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
 import { type EventPortState, EventPorts } from './event_channels.js';
+import { FrameTypes, type FrameTypesState } from './frame_types.js';
 import { newParams } from './hvm_params.js';
 import type { MachineMemory } from './machine_memory.js';
 import type { MonitorListener } from './monitor.js';
@@ -41,6 +42,8 @@ export interface DomainConfig {
   readonly emulationFlags: number;
   /** The last event channel port that it may have. */
   readonly maxEvtchnPort: number;
+  /** Width of the pointers in its hypercalls. Default 64. */
+  readonly abi?: 32 | 64;
 }
 
 /** A saved {@link Domain}: plain JSON. */
@@ -56,6 +59,7 @@ export interface DomainState {
   readonly shutdownCode: number | null;
   readonly accessRequired: boolean;
   readonly p2m: P2mState;
+  readonly frameTypes: FrameTypesState;
   readonly altp2m: Altp2mState;
   readonly vcpus: readonly VcpuState[];
   readonly events: readonly EventPortState[];
@@ -78,6 +82,7 @@ export class Domain {
   #vcpus: readonly Vcpu[] = [];
   /** The host's p2m: the memory as dom0 and Xen see it. */
   readonly p2m = new P2m();
+  readonly frameTypes = new FrameTypes();
   readonly altp2m: Altp2m;
   readonly sharedInfo = new SharedInfo();
   readonly events: EventPorts;
@@ -301,6 +306,7 @@ export class Domain {
       shutdownCode: this.shutdownCode,
       accessRequired: this.accessRequired,
       p2m: this.p2m.save(),
+      frameTypes: this.frameTypes.save(),
       altp2m: this.altp2m.save(),
       vcpus: this.vcpus.map((vcpu) => vcpu.save()),
       events: this.events.save(),
@@ -317,6 +323,7 @@ export class Domain {
     this.shutdownCode = state.shutdownCode;
     this.accessRequired = state.accessRequired;
     this.p2m.restore(state.p2m);
+    this.frameTypes.restore(state.frameTypes);
     this.altp2m.restore(state.altp2m);
     if (state.vcpus.length > 0) this.makeVcpus();
     state.vcpus.forEach((from, id) => {

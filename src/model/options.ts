@@ -1,6 +1,7 @@
 /** What a software Xen and its guests can be made like. */
 
 import type { Release } from '../abi/release.js';
+import type { ArgoMode } from './argo/argo.js';
 
 /** What the processor can do; it decides what Xen offers. Missing members take the default. */
 export interface CpuOptions {
@@ -23,6 +24,8 @@ export interface ModelOptions {
   readonly release?: Release;
   /** `altp2m=1` on Xen's command line. Default true. */
   readonly altp2m?: boolean;
+  /** Argo (hypercall 39): see {@link ArgoMode}. Default `'not-compiled-in'`, as distributions build it. */
+  readonly argo?: ArgoMode;
   readonly cpu?: CpuOptions;
   /** Built with shadow paging, so that HVM guests without HAP can exist. Default false, as distributions build it. */
   readonly shadow?: boolean;
@@ -55,6 +58,8 @@ export interface GuestOptions {
   /** Views the domain can have, from 4.21 on. Default 10. */
   readonly nrAltp2m?: number;
   readonly nestedVirt?: boolean;
+  /** Width of the pointers in the guest's hypercalls. Default 64. Only argo_op has a layout of its own for 32. */
+  readonly abi?: 32 | 64;
   /** Default: a random one. */
   readonly uuid?: string;
 }

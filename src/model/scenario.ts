@@ -5,6 +5,7 @@
 
 import { encodeAccess, XENMEM_access, type XenmemAccess } from '../abi/memory.js';
 import { RELEASES, type Release, releaseAbi } from '../abi/release.js';
+import { ARGO_MODES } from './argo/argo.js';
 import { ALTP2M_MODES, type CpuOptions, type GuestOptions, type ModelOptions } from './options.js';
 import {
   booleanValue,
@@ -105,6 +106,7 @@ const GUEST: Fields<ScenarioGuest> = {
   altp2m: oneOf(ALTP2M_MODES),
   nrAltp2m: integerValue(1, MAX_VIEWS),
   nestedVirt: booleanValue,
+  abi: (value, at) => (value === 32 || value === 64 ? value : wrong(at, value, '32 or 64')),
   paused: booleanValue,
   altp2mOn: booleanValue,
   views: (value, at) => listValue(value, at, MAX_VIEWS - 1).map((one, i) => viewValue(one, `${at}[${i}]`)),
@@ -114,6 +116,7 @@ const SCENARIO: Fields<Scenario> = {
   release: oneOf<Release>(RELEASES),
   altp2m: booleanValue,
   shadow: booleanValue,
+  argo: (value, at) => ARGO_MODES.find((mode) => mode === value) ?? wrong(at, value, ARGO_MODES.join(', ')),
   memoryPages: integerValue(1, MAX_PAGES),
   cpu: (value, at) => record(value, at, CPU),
   guests: (value, at) =>

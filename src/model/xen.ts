@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { errno } from '../abi/errno.js';
 import { atLeast, isRelease, type Release } from '../abi/release.js';
 import {
+  __HYPERVISOR_argo_op,
   __HYPERVISOR_domctl,
   __HYPERVISOR_event_channel_op,
   __HYPERVISOR_hvm_op,
@@ -19,6 +20,8 @@ import { checkU16 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
 import type { EventChannels, EventDescriptors } from '../hypervisor/event_channels.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
+import { ARGO_MODES, Argo, type ArgoState } from './argo/argo.js';
+import { argoOp } from './argo/op.js';
 import { type Caller, lookupDomain } from './caller.js';
 import { ArenaMemory, GuestMemory } from './caller_memory.js';
 import { ModelConnection } from './connection.js';
@@ -58,6 +61,7 @@ export interface ModelSnapshot {
   readonly lastDomid: number;
   readonly memory: MachineMemoryState;
   readonly domains: readonly DomainState[];
+  readonly argo: ArgoState;
 }
 
 /** A failure that {@link ModelXen.injectFault} asks for. */
@@ -79,6 +83,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly memory: MachineMemory;
   readonly arena: Arena;
   readonly domains = new Map<number, Domain>();
+  readonly argo: Argo;
   readonly dom0: Domain;
   readonly #evtchn: EvtchnDevice;
   readonly #openEvents: EventChannels[] = [];
@@ -92,13 +97,16 @@ export class ModelXen implements Hypervisor, CreateHost {
   #closed = false;
 
   constructor(options: ModelOptions = {}) {
-    const { release = '4.17', altp2m = true } = options;
+    const { release = '4.17', altp2m = true, argo = 'not-compiled-in' } = options;
     if (!isRelease(release)) throw new RangeError(`release ${String(release)} is not modelled: 4.14 to 4.22 are`);
     this.release = release;
     this.cpu = completeCpu(options.cpu);
     this.shadow = options.shadow ?? false;
     this.#altp2mBooted = altp2m;
-    this.commandLine = altp2m ? 'console=com1 altp2m=1' : 'console=com1';
+    if (!ARGO_MODES.includes(argo)) throw new RangeError(`argo must be one of ${ARGO_MODES.join(', ')}`);
+    this.argo = new Argo(argo, this.domains);
+    const argoWords = argo === 'mac-permissive' ? ' argo=1,mac-permissive=1' : this.argo.on ? ' argo=1' : '';
+    this.commandLine = `console=com1${altp2m ? ' altp2m=1' : ''}${argoWords}`;
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
     this.dom0 = this.#makeDom0();
@@ -112,6 +120,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       domain: this.dom0,
       privileged: true,
       memory: new ArenaMemory(this.arena),
+      abi: 64,
       lookup: (domid) => lookupDomain(this.dom0, this.domains, domid),
     };
   }
@@ -246,6 +255,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       options: {
         release: this.release,
         altp2m: this.#altp2mBooted,
+        argo: this.argo.mode,
         cpu: this.cpu,
         shadow: this.shadow,
         memoryPages: this.memory.totalPages,
@@ -254,6 +264,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       lastDomid: this.#lastDomid,
       memory: this.memory.save(),
       domains: [...this.domains.values()].map((domain) => domain.save()),
+      argo: this.argo.save(),
     };
   }
 
@@ -272,6 +283,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       domain.restore(state);
     }
     xen.memory.restore(snapshot.memory);
+    xen.argo.restore(snapshot.argo);
     xen.#lastDomid = snapshot.lastDomid;
     return xen;
   }
@@ -300,7 +312,9 @@ export class ModelXen implements Hypervisor, CreateHost {
 
   /** @internal */
   destroy(domain: Domain): void {
-    if (!domain.dying) domain.die(() => this.domains.delete(domain.domid));
+    if (domain.dying) return;
+    this.argo.teardown(domain);
+    domain.die(() => this.domains.delete(domain.domid));
   }
 
   /** @internal */
@@ -317,6 +331,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       domain,
       privileged: domain === this.dom0,
       memory: new GuestMemory((address, write) => domain.page(Math.floor(address / PAGE_SIZE), write)),
+      abi: domain.config.abi ?? 64,
       lookup: (domid) => lookupDomain(domain, this.domains, domid),
     };
     this.#kernels.set(domain, caller);
@@ -329,8 +344,10 @@ export class ModelXen implements Hypervisor, CreateHost {
     return this.#takeFault(op) ?? this.#dispatch(caller, op, a1, a2, a3, a4, a5);
   }
 
-  #dispatch(caller: Caller, op: number, a1: number, a2: number, _a3: number, _a4: number, _a5: number): number {
+  #dispatch(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
     switch (op) {
+      case __HYPERVISOR_argo_op:
+        return argoOp(this.argo, caller, a1, a2, a3, a4, a5);
       case __HYPERVISOR_hvm_op:
         return hvmOp(this, this.#altp2mBooted, caller, a1, a2);
       case __HYPERVISOR_memory_op:
@@ -389,6 +406,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       ssidref: 0,
       emulationFlags: type === 'hvm' ? 1 : 0,
       maxEvtchnPort: 1023,
+      abi: options.abi ?? 64,
     };
   }
 
