@@ -12,6 +12,20 @@ export {
   XEN_DOMCTL_CDF_vpmu,
   XEN_DOMCTL_CDF_xs_domain,
   XEN_DOMCTL_IOMMU_no_sharept,
+  XEN_DOMCTL_MONITOR_EVENT_CPUID,
+  XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
+  XEN_DOMCTL_MONITOR_EVENT_DESC_ACCESS,
+  XEN_DOMCTL_MONITOR_EVENT_EMUL_UNIMPLEMENTED,
+  XEN_DOMCTL_MONITOR_EVENT_GUEST_REQUEST,
+  XEN_DOMCTL_MONITOR_EVENT_INGUEST_PAGEFAULT,
+  XEN_DOMCTL_MONITOR_EVENT_INTERRUPT,
+  XEN_DOMCTL_MONITOR_EVENT_IO,
+  XEN_DOMCTL_MONITOR_EVENT_MOV_TO_MSR,
+  XEN_DOMCTL_MONITOR_EVENT_PRIVILEGED_CALL,
+  XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP,
+  XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT,
+  XEN_DOMCTL_MONITOR_EVENT_VMEXIT,
+  XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG,
   XEN_X86_EMU_HPET,
   XEN_X86_EMU_IOAPIC,
   XEN_X86_EMU_IOMMU,
@@ -58,12 +72,64 @@ export {
   XENVER_platform_parameters,
   XENVER_version,
 } from './abi/version.js';
+export {
+  MEM_ACCESS_FAULT_IN_GPT,
+  MEM_ACCESS_FAULT_WITH_GLA,
+  MEM_ACCESS_GLA_VALID,
+  MEM_ACCESS_R,
+  MEM_ACCESS_W,
+  MEM_ACCESS_X,
+  MEM_PAGING_DROP_PAGE,
+  MEM_PAGING_EVICT_FAIL,
+  VM_EVENT_DESC_GDTR,
+  VM_EVENT_DESC_IDTR,
+  VM_EVENT_DESC_LDTR,
+  VM_EVENT_DESC_TR,
+  VM_EVENT_FLAG_ALTERNATE_P2M,
+  VM_EVENT_FLAG_DENY,
+  VM_EVENT_FLAG_EMULATE,
+  VM_EVENT_FLAG_EMULATE_NOWRITE,
+  VM_EVENT_FLAG_FAST_SINGLESTEP,
+  VM_EVENT_FLAG_FOREIGN,
+  VM_EVENT_FLAG_GET_NEXT_INTERRUPT,
+  VM_EVENT_FLAG_NESTED_P2M,
+  VM_EVENT_FLAG_RESET_FORK_MEMORY,
+  VM_EVENT_FLAG_RESET_FORK_STATE,
+  VM_EVENT_FLAG_RESET_VMTRACE,
+  VM_EVENT_FLAG_SET_EMUL_INSN_DATA,
+  VM_EVENT_FLAG_SET_EMUL_READ_DATA,
+  VM_EVENT_FLAG_SET_REGISTERS,
+  VM_EVENT_FLAG_TOGGLE_SINGLESTEP,
+  VM_EVENT_FLAG_VCPU_PAUSED,
+  VM_EVENT_REASON_CPUID,
+  VM_EVENT_REASON_DEBUG_EXCEPTION,
+  VM_EVENT_REASON_DESCRIPTOR_ACCESS,
+  VM_EVENT_REASON_EMUL_UNIMPLEMENTED,
+  VM_EVENT_REASON_GUEST_REQUEST,
+  VM_EVENT_REASON_INTERRUPT,
+  VM_EVENT_REASON_IO_INSTRUCTION,
+  VM_EVENT_REASON_MEM_ACCESS,
+  VM_EVENT_REASON_MEM_PAGING,
+  VM_EVENT_REASON_MEM_SHARING,
+  VM_EVENT_REASON_MOV_TO_MSR,
+  VM_EVENT_REASON_PRIVILEGED_CALL,
+  VM_EVENT_REASON_SINGLESTEP,
+  VM_EVENT_REASON_SOFTWARE_BREAKPOINT,
+  VM_EVENT_REASON_UNKNOWN,
+  VM_EVENT_REASON_VMEXIT,
+  VM_EVENT_REASON_WRITE_CTRLREG,
+  VM_EVENT_X86_CR0,
+  VM_EVENT_X86_CR3,
+  VM_EVENT_X86_CR4,
+  VM_EVENT_X86_XCR0,
+} from './abi/vm_event.js';
 export { DOMID_SELF, INVALID_GFN, PAGE_SIZE } from './abi/xen.js';
 export { ArenaFullError } from './hypervisor/arena.js';
 export type { FrameList } from './hypervisor/check.js';
 export { BackendUnavailableError, XenError } from './hypervisor/error.js';
 export type { BackendName } from './hypervisor/open.js';
 export { type ForeignMapping, type Hypervisor, PROT_EXEC, PROT_READ, PROT_WRITE } from './hypervisor/port.js';
+export type { AccessList } from './xc/access_lists.js';
 export {
   xc_altp2m_change_gfn,
   xc_altp2m_create_view,
@@ -82,7 +148,6 @@ export {
 } from './xc/altp2m.js';
 export { type Altp2mDiagnosis, diagnoseAltp2m, type Prerequisite } from './xc/altp2m_diagnose.js';
 export {
-  type AccessList,
   type SuppressVeMultiResult,
   xc_altp2m_set_mem_access_multi,
   xc_altp2m_set_suppress_ve_multi,
@@ -105,6 +170,7 @@ export { xc_map_foreign_bulk, xc_map_foreign_pages, xc_map_foreign_range } from 
 export { xc_domain_hvm_getcontext, xc_domain_hvm_setcontext } from './xc/hvm_context.js';
 export { xc_hvm_param_get, xc_hvm_param_set } from './xc/hvm_param.js';
 export { type OpenOptions, type XcInterface, xc_interface_close, xc_interface_open } from './xc/interface.js';
+export { xc_get_mem_access, xc_set_mem_access, xc_set_mem_access_multi } from './xc/mem_access.js';
 export {
   xc_domain_decrease_reservation,
   xc_domain_decrease_reservation_exact,
@@ -118,6 +184,26 @@ export {
   xc_get_paging_mempool_size,
   xc_set_paging_mempool_size,
 } from './xc/memory.js';
+export {
+  xc_monitor_cpuid,
+  xc_monitor_debug_exceptions,
+  xc_monitor_descriptor_access,
+  xc_monitor_disable,
+  xc_monitor_emul_unimplemented,
+  xc_monitor_emulate_each_rep,
+  xc_monitor_enable,
+  xc_monitor_get_capabilities,
+  xc_monitor_guest_request,
+  xc_monitor_inguest_pagefault,
+  xc_monitor_io,
+  xc_monitor_mov_to_msr,
+  xc_monitor_privileged_call,
+  xc_monitor_resume,
+  xc_monitor_singlestep,
+  xc_monitor_software_breakpoint,
+  xc_monitor_vmexit,
+  xc_monitor_write_ctrlreg,
+} from './xc/monitor.js';
 export { type AsyncOptions, CallAbortedError } from './xc/progress.js';
 export { type PhysInfo, type PhysicalCapabilities, xc_physinfo } from './xc/sysctl.js';
 export {
@@ -135,6 +221,7 @@ export {
   xc_xenver_pagesize,
   xc_xenver_platform_parameters,
 } from './xc/version.js';
+export { type VmEventRing, xc_vm_event_get_version } from './xc/vm_event.js';
 export { ACCESS_NAMES, type Access, type AccessName } from './xen/access.js';
 export type { Altp2m, Altp2mModeName, CreateViewOptions } from './xen/altp2m.js';
 export type { CreateDomainOptions } from './xen/create.js';

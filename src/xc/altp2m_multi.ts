@@ -7,33 +7,13 @@ import {
   xen_hvm_altp2m_op as operation,
   xen_hvm_altp2m_suppress_ve_multi as veMulti,
 } from '../abi/hvm/hvm_op.js';
-import { encodeAccess, type XenmemAccess } from '../abi/memory.js';
 import { type ArenaBuffer, OPERAND_OFFSET } from '../hypervisor/arena.js';
-import {
-  checkBoolean,
-  checkU8,
-  checkU16,
-  checkU64,
-  checkU64List,
-  type FrameList,
-  getU64,
-  putU64,
-  putU64List,
-} from '../hypervisor/check.js';
+import { checkBoolean, checkU16, checkU64, type FrameList, getU64, putU64 } from '../hypervisor/check.js';
+import { type AccessList, checkAccessLists, encodeAccessLists, PIECE } from './access_lists.js';
 import { begin, issue } from './altp2m.js';
 import type { XcInterface } from './interface.js';
 
 const U = OPERAND_OFFSET + operation.at.u;
-
-/**
- * Entries sent in one hypercall: 9 bytes each, so that a piece always fits in the smallest arena.
- *
- * @internal
- */
-export const PIECE = 4096;
-
-/** One access type a frame; a `Uint8Array` is taken as raw `xenmem_access_t`. */
-export type AccessList = readonly XenmemAccess[] | Uint8Array;
 
 /**
  * Sets the access of many frames in a view. Frames without ordinary memory are skipped. Lists of any length are sent in
@@ -51,56 +31,17 @@ export function xc_altp2m_set_mem_access_multi(
   access: AccessList,
   gfns: FrameList,
 ): void {
-  const codes = checkLists(xch, view_id, access, gfns);
+  checkU16(view_id, 'view_id');
+  const codes = checkAccessLists(xch, access, gfns, 'gfns');
   const { arena } = xch.hypervisor;
   for (let start = 0; start === 0 || start < gfns.length; start += PIECE) {
     const count = Math.min(PIECE, gfns.length - start);
     using lists = arena.alloc(count * 9);
-    encodeLists(arena.view, lists, codes, gfns, start, count);
+    encodeAccessLists(arena.view, lists, codes, gfns, start, count);
     const view = begin(xch, HVMOP_altp2m_set_mem_access_multi, domid);
     encodeMulti(view, U, view_id, lists, count);
     issue(xch, 'xc_altp2m_set_mem_access_multi', domid);
   }
-}
-
-/**
- * Checks the lists, and gives the access types as Xen numbers them.
- *
- * @internal
- */
-export function checkLists(xch: XcInterface, view_id: number, access: AccessList, gfns: FrameList): Uint8Array {
-  checkU16(view_id, 'view_id');
-  if (!(access instanceof Uint8Array) && !Array.isArray(access)) {
-    throw new TypeError('access must be an array of access types or a Uint8Array');
-  }
-  checkU64List(gfns, 'gfns');
-  if (access.length !== gfns.length) {
-    throw new RangeError(`access has ${access.length} entries and gfns ${gfns.length}: give one of each a frame`);
-  }
-  return access instanceof Uint8Array ? access : Uint8Array.from(access, (one, i) => accessCode(xch, one, i));
-}
-
-function accessCode(xch: XcInterface, access: XenmemAccess, index: number): number {
-  const code = encodeAccess(access, xch.abi);
-  checkU8(code, `access[${index}]`);
-  return code;
-}
-
-/**
- * Writes the frames of a piece, and behind them their access types.
- *
- * @internal
- */
-export function encodeLists(
-  view: DataView,
-  lists: ArenaBuffer,
-  codes: Uint8Array,
-  gfns: FrameList,
-  start: number,
-  count: number,
-): void {
-  putU64List(view, lists.offset, gfns, start, count);
-  lists.bytes.set(codes.subarray(start, start + count), count * 8);
 }
 
 /**

@@ -7,16 +7,10 @@ import {
   xen_hvm_altp2m_op as operation,
 } from '../abi/hvm/hvm_op.js';
 import { __HYPERVISOR_hvm_op } from '../abi/xen.js';
-import { checkDomid, type FrameList } from '../hypervisor/check.js';
+import { checkDomid, checkU16, type FrameList } from '../hypervisor/check.js';
+import { type AccessList, checkAccessLists, encodeAccessLists, PIECE } from './access_lists.js';
 import { altp2mError } from './altp2m_hint.js';
-import {
-  type AccessList,
-  checkLists,
-  encodeLists,
-  encodeMulti,
-  PIECE,
-  type xc_altp2m_set_mem_access_multi,
-} from './altp2m_multi.js';
+import { encodeMulti, type xc_altp2m_set_mem_access_multi } from './altp2m_multi.js';
 import type { XcInterface } from './interface.js';
 import { type AsyncOptions, checkAsyncOptions, stopIfAborted } from './progress.js';
 
@@ -36,7 +30,8 @@ export async function xc_altp2m_set_mem_access_multi_async(
   const call = 'xc_altp2m_set_mem_access_multi';
   checkDomid(domid);
   checkAsyncOptions(options);
-  const codes = checkLists(xch, view_id, access, gfns).slice();
+  checkU16(view_id, 'view_id');
+  const codes = checkAccessLists(xch, access, gfns, 'gfns').slice();
   const frames = gfns.slice(); // the caller may go on to use its own
   const total = frames.length;
   for (let start = 0; start === 0 || start < total; start += PIECE) {
@@ -61,7 +56,7 @@ async function setPiece(
   const { arena } = hypervisor;
   using lists = arena.alloc(count * 9);
   using operand = arena.alloc(operation.size);
-  encodeLists(arena.view, lists, codes, gfns, start, count);
+  encodeAccessLists(arena.view, lists, codes, gfns, start, count);
   arena.view.setUint32(operand.offset + operation.at.version, HVMOP_ALTP2M_INTERFACE_VERSION, true);
   arena.view.setUint32(operand.offset + operation.at.cmd, HVMOP_altp2m_set_mem_access_multi, true);
   arena.view.setUint16(operand.offset + operation.at.domain, domid, true);

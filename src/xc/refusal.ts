@@ -17,6 +17,21 @@ const COMMON: Readonly<Record<string, string>> = {
   ENOSYS: 'this hypervisor was built without the call',
 };
 
+/** The calls that switch one kind of monitor event. */
+const MONITOR = {
+  EEXIST: 'it is so already, perhaps by another listener: only one can watch a domain',
+  EOPNOTSUPP: 'this release or processor cannot report it for this domain (xc_monitor_get_capabilities tells)',
+  EPERM: `${NOT_ITSELF}; ${PRIVILEGED}`,
+  ESRCH: NO_DOMAIN,
+};
+const NO_RING = 'nobody listens to this domain: xc_monitor_enable comes first';
+const MEM_ACCESS = {
+  ENODEV: NO_RING,
+  EINVAL:
+    'the domain must be HVM with hardware-assisted paging on an Intel host, the access one of XENMEM_access, and the frames within its memory',
+  ESRCH: 'no such domain, or a frame has no memory',
+};
+
 /** By call, then by errno. */
 const HINTS: Hints = {
   xc_altp2m_get_domain_state: {
@@ -116,6 +131,43 @@ const HINTS: Hints = {
     EEXIST: 'the parameter has a value already and cannot be changed',
     ESRCH: NO_DOMAIN,
   },
+  xc_set_mem_access: MEM_ACCESS,
+  xc_set_mem_access_multi: MEM_ACCESS,
+  xc_get_mem_access: MEM_ACCESS,
+  xc_monitor_enable: {
+    EBUSY:
+      'the domain has a listener, or had one that died without letting it go: `xenctrl monitor recover DOMID` (recover: true) frees it',
+    EOPNOTSUPP:
+      'the domain has no frame for the ring (HVM_PARAM_MONITOR_RING_PFN is 0): whoever built it set none aside; xl does for HVM and PVH domains',
+    EINVAL: `${NOT_ITSELF}, and it must be an HVM or PVH domain with vCPUs`,
+    ENOMEM: 'the host has not enough free memory',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_monitor_disable: {
+    EINVAL: NO_RING,
+    EBUSY: 'vCPUs wait for room in the ring: answer what is in it, and try again',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_monitor_resume: { ENODEV: NO_RING, EINVAL: NO_RING, ESRCH: NO_DOMAIN },
+  xc_monitor_get_capabilities: MONITOR,
+  xc_monitor_write_ctrlreg: { ...MONITOR, EINVAL: 'index must be one of VM_EVENT_X86_CR0, CR3, CR4 and XCR0' },
+  xc_monitor_mov_to_msr: {
+    ...MONITOR,
+    EINVAL: 'msr must be 0 to 0x1fff, 0x40000000 to 0x40001fff or 0xc0000000 to 0xc0001fff',
+    ENXIO: NO_RING,
+  },
+  xc_monitor_singlestep: { ...MONITOR, EOPNOTSUPP: 'the processor has no monitor trap flag, or the domain is not HVM' },
+  xc_monitor_software_breakpoint: MONITOR,
+  xc_monitor_descriptor_access: MONITOR,
+  xc_monitor_guest_request: MONITOR,
+  xc_monitor_inguest_pagefault: MONITOR,
+  xc_monitor_debug_exceptions: MONITOR,
+  xc_monitor_cpuid: MONITOR,
+  xc_monitor_privileged_call: { ...MONITOR, EOPNOTSUPP: 'only on ARM' },
+  xc_monitor_emul_unimplemented: MONITOR,
+  xc_monitor_vmexit: MONITOR,
+  xc_monitor_io: MONITOR,
+  xc_monitor_emulate_each_rep: { ...MONITOR, EINVAL: NO_RING },
   xc_version: { ENODATA: 'this hypervisor was built without a build id', EPERM: 'only a privileged domain may ask' },
 };
 
