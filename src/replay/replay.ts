@@ -1,5 +1,6 @@
 /** Replays a recording, whatever its format. */
 
+import { replayArgoRecording } from './argo/recording.js';
 import { RecordingError } from './error.js';
 import { Fields } from './fields.js';
 import type { ReplayResult } from './result.js';
@@ -8,6 +9,7 @@ import { replayXenRecording } from './xen_recording.js';
 /** How each format is replayed. A reader checks all of the recording and throws RecordingError for what it does not know. */
 const FORMATS: Readonly<Record<string, (recording: unknown) => ReplayResult>> = {
   'xen-recording/1': replayXenRecording,
+  'xen-argo-recording/1': replayArgoRecording,
 };
 
 /**

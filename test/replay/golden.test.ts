@@ -42,7 +42,7 @@ describe('recordings of real Xen', () => {
   });
 
   test('no expected value goes unheeded: changed, it is a mismatch of its row', () => {
-    for (const path of goldenPaths()) {
+    for (const path of goldenPaths('xen-recording/1')) {
       for (let nth = 0, changed = 1; changed > 0; nth++) {
         const recording = readRecording(path) as Recording;
         changed = 0;

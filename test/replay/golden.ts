@@ -21,9 +21,15 @@ export interface Row {
   [key: string]: unknown;
 }
 
-export function goldenPaths(): string[] {
+/** All of them, or those of one format. */
+export function goldenPaths(format: 'any' | 'xen-recording/1' | 'xen-argo-recording/1' = 'any'): string[] {
   const names = readdirSync(FOLDER).filter((name) => /\.json(\.gz)?$/.test(name));
-  return names.sort().map((name) => fileURLToPath(new URL(name, FOLDER)));
+  const ofFormat = (name: string): boolean =>
+    format === 'any' || name.includes('-argo') === (format === 'xen-argo-recording/1');
+  return names
+    .filter(ofFormat)
+    .sort()
+    .map((name) => fileURLToPath(new URL(name, FOLDER)));
 }
 
 /** A fresh copy of a recording. */
