@@ -11,6 +11,8 @@ export {
   XEN_DOMCTL_CDF_s3_integrity,
   XEN_DOMCTL_CDF_vpmu,
   XEN_DOMCTL_CDF_xs_domain,
+  XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_OFF,
+  XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON,
   XEN_DOMCTL_IOMMU_no_sharept,
   XEN_DOMCTL_MONITOR_EVENT_CPUID,
   XEN_DOMCTL_MONITOR_EVENT_DEBUG_EXCEPTION,
@@ -39,6 +41,7 @@ export {
   XEN_X86_EMU_VPCI,
   XEN_X86_MSR_RELAXED,
 } from './abi/domctl.js';
+export { VGCF_i387_valid, VGCF_online } from './abi/guest_context.js';
 export * from './abi/hvm/params.js';
 export {
   XENMEM_access,
@@ -167,7 +170,12 @@ export {
 export { type DomainConfig, xc_domain_create } from './xc/domain_create.js';
 export { type DomainInfo, xc_domain_getinfo_single, xc_domain_getinfolist } from './xc/domain_info.js';
 export { xc_map_foreign_bulk, xc_map_foreign_pages, xc_map_foreign_range } from './xc/foreign_memory.js';
-export { xc_domain_hvm_getcontext, xc_domain_hvm_setcontext } from './xc/hvm_context.js';
+export {
+  xc_domain_hvm_getcontext,
+  xc_domain_hvm_getcontext_partial,
+  xc_domain_hvm_setcontext,
+} from './xc/hvm_context.js';
+export { decodeHvmCpu, type HvmCpu, readHvmCpu } from './xc/hvm_cpu.js';
 export { xc_hvm_param_get, xc_hvm_param_set } from './xc/hvm_param.js';
 export { type OpenOptions, type XcInterface, xc_interface_close, xc_interface_open } from './xc/interface.js';
 export { xc_get_mem_access, xc_set_mem_access, xc_set_mem_access_multi } from './xc/mem_access.js';
@@ -206,6 +214,17 @@ export {
 } from './xc/monitor.js';
 export { type AsyncOptions, CallAbortedError } from './xc/progress.js';
 export { type PhysInfo, type PhysicalCapabilities, xc_physinfo } from './xc/sysctl.js';
+export {
+  type VcpuExtstate,
+  type VcpuInfo,
+  xc_domain_debug_control,
+  xc_domain_setdebugging,
+  xc_vcpu_get_extstate,
+  xc_vcpu_getcontext,
+  xc_vcpu_getinfo,
+  xc_vcpu_setcontext,
+} from './xc/vcpu.js';
+export type { UserRegisters, VcpuGuestContext } from './xc/vcpu_context.js';
 export {
   type CompileInfo,
   type XenVersionAnswers,

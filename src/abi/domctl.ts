@@ -8,14 +8,25 @@ export const XEN_DOMCTL_pausedomain = 3;
 export const XEN_DOMCTL_unpausedomain = 4;
 export const XEN_DOMCTL_getdomaininfo = 5;
 export const XEN_DOMCTL_max_mem = 11;
+export const XEN_DOMCTL_setvcpucontext = 12;
+export const XEN_DOMCTL_getvcpucontext = 13;
+export const XEN_DOMCTL_getvcpuinfo = 14;
 export const XEN_DOMCTL_max_vcpus = 15;
 export const XEN_DOMCTL_setdomainhandle = 17;
+export const XEN_DOMCTL_setdebugging = 18;
 export const XEN_DOMCTL_gethvmcontext = 33;
 export const XEN_DOMCTL_sethvmcontext = 34;
+export const XEN_DOMCTL_debug_op = 54;
+export const XEN_DOMCTL_gethvmcontext_partial = 55;
 export const XEN_DOMCTL_vm_event_op = 56;
+export const XEN_DOMCTL_mem_sharing_op = 57;
 export const XEN_DOMCTL_getpageframeinfo3 = 61;
+export const XEN_DOMCTL_getvcpuextstate = 63;
 export const XEN_DOMCTL_set_access_required = 64;
+export const XEN_DOMCTL_set_virq_handler = 66;
 export const XEN_DOMCTL_monitor_op = 77;
+/** Since 4.15. */
+export const XEN_DOMCTL_vmtrace_op = 84;
 /** Since 4.17. */
 export const XEN_DOMCTL_get_paging_mempool_size = 85;
 /** Since 4.17. */
@@ -108,6 +119,21 @@ export const XEN_DOMCTL_MONITOR_EVENT_IO = 13;
 
 /** `getpageframeinfo3`: the type of a frame that has no memory. */
 export const XEN_DOMCTL_PFINFO_XTAB = 0xf000_0000;
+
+/** `debug_op.op`. */
+export const XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_OFF = 0;
+export const XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON = 1;
+
+/** `mem_sharing_op.op`. */
+export const XEN_DOMCTL_MEM_SHARING_CONTROL = 0;
+
+/** `vmtrace_op.cmd`. */
+export const XEN_DOMCTL_vmtrace_enable = 1;
+export const XEN_DOMCTL_vmtrace_disable = 2;
+export const XEN_DOMCTL_vmtrace_reset_and_enable = 3;
+export const XEN_DOMCTL_vmtrace_output_position = 4;
+export const XEN_DOMCTL_vmtrace_get_option = 5;
+export const XEN_DOMCTL_vmtrace_set_option = 6;
 
 const H = 'domctl.h';
 
@@ -250,3 +276,33 @@ export const xen_domctl_getpageframeinfo3 = struct('xen_domctl_getpageframeinfo3
   num: [0, 8],
   array: [8, 8],
 });
+/** `ctxt` points to a `vcpu_guest_context`. */
+export const xen_domctl_vcpucontext = struct('xen_domctl_vcpucontext', H, 16, { vcpu: [0, 4], ctxt: [8, 8] });
+export const xen_domctl_getvcpuinfo = struct('xen_domctl_getvcpuinfo', H, 24, {
+  vcpu: [0, 4],
+  online: [4, 1],
+  blocked: [5, 1],
+  running: [6, 1],
+  cpu_time: [8, 8],
+  cpu: [16, 4],
+});
+export const xen_domctl_setdebugging = struct('xen_domctl_setdebugging', H, 1, { enable: [0, 1] });
+export const xen_domctl_debug_op = struct('xen_domctl_debug_op', H, 8, { op: [0, 4], vcpu: [4, 4] });
+export const xen_domctl_hvmcontext_partial = struct('xen_domctl_hvmcontext_partial', H, 24, {
+  type: [0, 4],
+  instance: [4, 4],
+  bufsz: [8, 8],
+  buffer: [16, 8],
+});
+export const xen_domctl_vcpuextstate = struct('xen_domctl_vcpuextstate', H, 32, {
+  vcpu: [0, 4],
+  xfeature_mask: [8, 8],
+  size: [16, 8],
+  buffer: [24, 8],
+});
+export const xen_domctl_mem_sharing_op = struct('xen_domctl_mem_sharing_op', H, 2, { op: [0, 1], 'u.enable': [1, 1] });
+export const xen_domctl_set_virq_handler = struct('xen_domctl_set_virq_handler', H, 4, { virq: [0, 4] });
+/** Since 4.15. */
+export const xen_domctl_vmtrace_op = versionedStruct('xen_domctl_vmtrace_op', H, [
+  ['4.15', 24, { cmd: [0, 4], vcpu: [4, 4], key: [8, 8], value: [16, 8] }],
+]);

@@ -58,6 +58,7 @@ export interface DomainState {
   readonly pauseCount: number;
   readonly shutdownCode: number | null;
   readonly accessRequired: boolean;
+  readonly debugged: boolean;
   readonly p2m: P2mState;
   readonly frameTypes: FrameTypesState;
   readonly altp2m: Altp2mState;
@@ -100,6 +101,8 @@ export class Domain {
   shutdownCode: number | null = null;
   dying = false;
   accessRequired = false;
+  /** A debugger looks after it. */
+  debugged = false;
   monitor: MonitorListener | null = null;
   monitorSinglestep = false;
 
@@ -305,6 +308,7 @@ export class Domain {
       pauseCount: this.pauseCount,
       shutdownCode: this.shutdownCode,
       accessRequired: this.accessRequired,
+      debugged: this.debugged,
       p2m: this.p2m.save(),
       frameTypes: this.frameTypes.save(),
       altp2m: this.altp2m.save(),
@@ -322,6 +326,7 @@ export class Domain {
     this.pauseCount = state.pauseCount;
     this.shutdownCode = state.shutdownCode;
     this.accessRequired = state.accessRequired;
+    this.debugged = state.debugged;
     this.p2m.restore(state.p2m);
     this.frameTypes.restore(state.frameTypes);
     this.altp2m.restore(state.altp2m);

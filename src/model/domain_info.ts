@@ -1,6 +1,7 @@
 /** What domctl getdomaininfo and sysctl getdomaininfolist say about a domain (`getdomaininfo`, `common/domctl.c`). */
 
 import {
+  XEN_DOMINF_debugged,
   XEN_DOMINF_dying,
   XEN_DOMINF_hap,
   XEN_DOMINF_hvm_guest,
@@ -64,6 +65,7 @@ function flags(domain: Domain): number {
     bit(domain.pauseCount > 0, XEN_DOMINF_paused) |
     bit(domain.runs && up, XEN_DOMINF_running) |
     bit(domain.config.hap, XEN_DOMINF_hap) |
+    bit(domain.debugged, XEN_DOMINF_debugged) |
     ((domain.shutdownCode ?? 0) << XEN_DOMINF_shutdownshift)
   );
 }

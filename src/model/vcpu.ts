@@ -48,6 +48,7 @@ export interface VcpuState {
   /** `struct hvm_hw_cpu` in base64. */
   readonly context: string;
   readonly online: boolean;
+  readonly initialised: boolean;
   readonly altp2mIndex: number;
   readonly vePage: number | null;
   readonly vmfuncEnabled: boolean;
@@ -62,6 +63,8 @@ export class Vcpu {
   readonly context: Uint8Array = new Uint8Array(hvm_hw_cpu.size);
   /** Whether the vCPU has been started (it was given a context) and has not gone down. */
   online = false;
+  /** Whether it was ever given a context. */
+  initialised = false;
   /** Its altp2m view; 0xffff while altp2m is off. */
   altp2mIndex = INVALID_ALTP2M;
   /** Machine frame of its #VE information page, or null. */
@@ -170,11 +173,30 @@ export class Vcpu {
     this.vmfuncEnabled = false;
   }
 
+  /** It has a context, and runs. @internal */
+  start(): void {
+    this.initialised = true;
+    this.online = true;
+  }
+
+  /** Xen resets it (`vcpu_reset`): it is down, as if it had never been started. @internal */
+  reset(): void {
+    this.initialised = false;
+    this.online = false;
+    this.context.fill(0);
+  }
+
+  /** Has it stop after each instruction, or no longer (XEN_DOMCTL_debug_op). @internal */
+  set singleStep(on: boolean) {
+    this.#singleStep = on;
+  }
+
   /** What {@link restore} needs to make this vCPU again. */
   save(): VcpuState {
     return {
       context: Buffer.from(this.context).toString('base64'),
       online: this.online,
+      initialised: this.initialised,
       altp2mIndex: this.altp2mIndex,
       vePage: this.vePage,
       vmfuncEnabled: this.vmfuncEnabled,
@@ -186,6 +208,7 @@ export class Vcpu {
   restore(state: VcpuState): void {
     this.context.set(Buffer.from(state.context, 'base64'));
     this.online = state.online;
+    this.initialised = state.initialised;
     this.altp2mIndex = state.altp2mIndex;
     this.vePage = state.vePage;
     this.vmfuncEnabled = state.vmfuncEnabled;

@@ -224,7 +224,7 @@ export class ModelXen implements Hypervisor, CreateHost {
    */
   createGuest(options: GuestOptions = {}): Guest {
     const domain = this.addGuest(options);
-    for (const vcpu of domain.vcpus) vcpu.online = true;
+    for (const vcpu of domain.vcpus) vcpu.start();
     domain.pauseCount = 0;
     return asGuest(domain);
   }
@@ -427,7 +427,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     dom0.makeVcpus();
     dom0.maxPages = DOM0_PAGES;
     dom0.populateFromZero(DOM0_PAGES, ORDER_1G);
-    for (const vcpu of dom0.vcpus) vcpu.online = true;
+    for (const vcpu of dom0.vcpus) vcpu.start();
     dom0.pauseCount = 0;
     return dom0;
   }

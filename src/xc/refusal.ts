@@ -118,8 +118,37 @@ const HINTS: Hints = {
     ENOSPC: 'a vCPU was brought up between the two calls: ask again',
     ESRCH: NO_DOMAIN,
   },
+  xc_domain_hvm_getcontext_partial: {
+    EINVAL: 'the domain is no HVM or PVH domain, or it is the caller, or there is no such type of record',
+    ENOENT: 'there is no such vCPU, or it is down',
+    ESRCH: NO_DOMAIN,
+  },
   xc_domain_hvm_setcontext: {
     EINVAL: 'the domain is no HVM or PVH domain, or it is the caller, or Xen does not accept a record',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_vcpu_getcontext: {
+    EINVAL: 'there is no such vCPU, or it is the caller itself',
+    ENODATA: 'the vCPU was never started',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_vcpu_setcontext: {
+    EINVAL: 'there is no such vCPU, the domain is the caller, or Xen does not accept the registers',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_vcpu_getinfo: {
+    EINVAL: 'the domain cannot have such a vCPU',
+    ESRCH: 'there is no such domain, or its vCPU was not made yet',
+  },
+  xc_vcpu_get_extstate: {
+    EINVAL: 'the vCPU is the caller itself',
+    ESRCH: 'there is no such domain, or it has no such vCPU',
+  },
+  xc_domain_setdebugging: { EINVAL: NOT_ITSELF, ESRCH: NO_DOMAIN },
+  xc_domain_debug_control: {
+    EINVAL: 'there is no such vCPU, or the domain is no HVM or PVH domain',
+    EOPNOTSUPP: 'the processor has no monitor trap flag: only Intel processors can single-step through Xen',
+    ENOSYS: 'sop must be XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON or XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_OFF',
     ESRCH: NO_DOMAIN,
   },
   xc_hvm_param_get: {

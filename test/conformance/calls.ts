@@ -12,6 +12,9 @@ const TOO_LARGE = 19;
 /** A frame that every HVM domain here has, and the host keeps for devices. */
 const FRAME = 0x10;
 const NO_FRAME = 2 ** 36;
+const NO_VCPU = 0xffff;
+const NO_DEBUG_OP = 99;
+const CPU_RECORD = 2;
 const STORE_PFN = xc.HVM_PARAM_STORE_PFN;
 
 /** The errno of a single page in brackets, since the call itself did not fail. */
@@ -88,6 +91,13 @@ export const DOMAIN_CALLS: Readonly<Record<string, CallOnDomain>> = {
   xc_map_foreign_bulk: (x, d) => firstPage(xc.xc_map_foreign_bulk(x, d, xc.PROT_READ, [FRAME])),
   xc_map_foreign_pages: (x, d) => xc.xc_map_foreign_pages(x, d, xc.PROT_READ, [FRAME]).close(),
   xc_map_foreign_range: (x, d) => xc.xc_map_foreign_range(x, d, 4096, xc.PROT_READ, FRAME).close(),
+  xc_vcpu_getcontext: (x, d) => xc.xc_vcpu_getcontext(x, d, 0),
+  xc_vcpu_setcontext: (x, d) => xc.xc_vcpu_setcontext(x, d, NO_VCPU, null),
+  xc_vcpu_getinfo: (x, d) => xc.xc_vcpu_getinfo(x, d, 0),
+  xc_vcpu_get_extstate: (x, d) => xc.xc_vcpu_get_extstate(x, d, 0),
+  xc_domain_setdebugging: (x, d) => xc.xc_domain_setdebugging(x, d, false),
+  xc_domain_debug_control: (x, d) => xc.xc_domain_debug_control(x, d, NO_DEBUG_OP, 0),
+  xc_domain_hvm_getcontext_partial: (x, d) => xc.xc_domain_hvm_getcontext_partial(x, d, CPU_RECORD, 0),
   xc_domain_shutdown: (x, d) => xc.xc_domain_shutdown(x, d, xc.SHUTDOWN_crash),
   xc_domain_destroy: (x, d) => xc.xc_domain_destroy(x, d),
   xc_domain_destroy_async: (x, d) => xc.xc_domain_destroy_async(x, d),

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import * as xc from '#dist/index.js';
+import { decodeVcpuContext } from '#dist/xc/vcpu_context.js';
 import { FakeXen, fakeMapping } from './fake.js';
 
 type Bad = fc.Arbitrary<unknown>;
@@ -144,6 +145,27 @@ const optional = (argument: Argument): Argument => ({
 
 const WITHOUT_ARGUMENTS: readonly Argument[] = [];
 
+/** As xc_vcpu_getcontext gives it. */
+const goodContext = decodeVcpuContext(new Uint8Array(5168));
+const context: Argument = {
+  good: goodContext,
+  bad: fc.oneof(
+    fc.constantFrom<unknown>(undefined, 5, 'x', [], {}, { ...goodContext, raw: new Uint8Array(5167) }),
+    fc.constantFrom<unknown>(
+      { ...goodContext, user_regs: null },
+      { ...goodContext, user_regs: {} },
+      { ...goodContext, user_regs: { ...goodContext.user_regs, cs: 0x10000n } },
+      { ...goodContext, ctrlreg: [] },
+      { ...goodContext, debugreg: [0n, 0n, 0n, 0n, 0n, 0n, 0n, 1n << 64n] },
+    ),
+    fc.oneof(noNumbers, fc.integer(), fc.bigInt({ max: -1n }), fc.bigInt({ min: 2n ** 64n })).map((rip) => ({
+      ...goodContext,
+      user_regs: { ...goodContext.user_regs, rip },
+    })),
+    fc.oneof(noNumbers, fc.integer(), fc.bigInt({ max: -1n })).map((flags) => ({ ...goodContext, flags })),
+  ),
+};
+
 /** The arguments of each call, after the handle. */
 const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   diagnoseAltp2m: [optional(domid)],
@@ -166,6 +188,7 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_altp2m_set_visibility: [domid, u16, flag],
   xc_altp2m_switch_to_view: [domid, u16],
   xc_domain_create: [domid, config],
+  xc_domain_debug_control: [domid, u32, u32],
   xc_domain_decrease_reservation: [domid, u8, frames],
   xc_domain_decrease_reservation_exact: [domid, u8, frames],
   xc_domain_destroy: [domid],
@@ -173,6 +196,7 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_domain_getinfo_single: [domid],
   xc_domain_getinfolist: [u16, u32],
   xc_domain_hvm_getcontext: [domid],
+  xc_domain_hvm_getcontext_partial: [domid, u16, u16],
   xc_domain_hvm_setcontext: [domid, stream],
   xc_domain_increase_reservation: [domid, u32, u8, u32],
   xc_domain_increase_reservation_exact: [domid, u32, u8, u32],
@@ -184,6 +208,7 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_domain_populate_physmap_exact_async: [domid, u8, u32, frames, optional(options)],
   xc_domain_set_access_required: [domid, flag],
   xc_domain_sethandle: [domid, uuid],
+  xc_domain_setdebugging: [domid, flag],
   xc_domain_setmaxmem: [domid, u64],
   xc_domain_shutdown: [domid, u32],
   xc_domain_unpause: [domid],
@@ -225,6 +250,10 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_set_mem_access: [domid, access, u64, u32],
   xc_set_mem_access_multi: [domid, accessList, frames],
   xc_set_paging_mempool_size: [domid, u64],
+  xc_vcpu_get_extstate: [domid, u32],
+  xc_vcpu_getcontext: [domid, u32],
+  xc_vcpu_getinfo: [domid, u32],
+  xc_vcpu_setcontext: [domid, u32, context],
   xc_version: [version],
   xc_vm_event_get_version: WITHOUT_ARGUMENTS,
   xc_xenver_buildid: WITHOUT_ARGUMENTS,

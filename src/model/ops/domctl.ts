@@ -6,6 +6,7 @@ import {
   XEN_DOMCTL_get_paging_mempool_size,
   XEN_DOMCTL_getdomaininfo,
   XEN_DOMCTL_gethvmcontext,
+  XEN_DOMCTL_gethvmcontext_partial,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
   XEN_DOMCTL_pausedomain,
@@ -24,7 +25,8 @@ import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { encodeDomainInfo } from '../domain_info.js';
 import { type CreateHost, createDomain } from './createdomain.js';
-import { getHvmContext, setHvmContext } from './hvm_context.js';
+import { getHvmContext, getHvmContextPartial, setHvmContext } from './hvm_context.js';
+import { vcpuOp } from './vcpu_op.js';
 
 const OP = xen_domctl.at;
 /** A domain can be paused by toolstacks this often at once. */
@@ -94,13 +96,15 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
       return setAccessRequired(domain, self, view.getUint8(u) !== 0);
     case XEN_DOMCTL_gethvmcontext:
       return getHvmContext(call, domain);
+    case XEN_DOMCTL_gethvmcontext_partial:
+      return getHvmContextPartial(call, domain);
     case XEN_DOMCTL_sethvmcontext:
       return setHvmContext(call, domain);
     case XEN_DOMCTL_get_paging_mempool_size:
     case XEN_DOMCTL_set_paging_mempool_size:
       return pagingPool(call, cmd, domain);
     default:
-      return -errno.ENOSYS;
+      return vcpuOp(call, cmd, domain);
   }
 }
 

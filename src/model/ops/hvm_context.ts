@@ -1,6 +1,6 @@
 /** domctl gethvmcontext and sethvmcontext: the records that hold an HVM domain's state (`common/hvm/save.c`). */
 
-import { xen_domctl_hvmcontext } from '../../abi/domctl.js';
+import { xen_domctl_hvmcontext, xen_domctl_hvmcontext_partial } from '../../abi/domctl.js';
 import { errno } from '../../abi/errno.js';
 import {
   HVM_FILE_MAGIC,
@@ -11,11 +11,12 @@ import {
   hvm_save_descriptor,
   hvm_save_header,
 } from '../../abi/hvm/save.js';
-import { getU64 } from '../../hypervisor/check.js';
+import { getU64, putU64 } from '../../hypervisor/check.js';
 import type { Domain } from '../domain.js';
 import type { Domctl } from './domctl.js';
 
 const F = xen_domctl_hvmcontext.at;
+const P = xen_domctl_hvmcontext_partial.at;
 const D = hvm_save_descriptor;
 const HEADER_END = D.size + hvm_save_header.size;
 const HVM_FILE_VERSION = 1;
@@ -46,6 +47,23 @@ export function setHvmContext({ caller, view, u }: Domctl, domain: Domain): numb
   const context = new Uint8Array(size);
   if (!caller.memory.read(getU64(view, u + F.buffer), context)) return -errno.EFAULT;
   return load(domain, context);
+}
+
+/** One record (`hvm_save_one`). Of the types there is only that of vCPUs here: devices are not modelled. */
+export function getHvmContextPartial(call: Domctl, domain: Domain): number {
+  const { caller, view, u } = call;
+  const code = view.getUint32(u + P.type, true);
+  if (domain === caller.domain || !domain.isHvm || domain.dying) return -errno.EINVAL;
+  if (code <= HVM_SAVE_CODE_HEADER || code > LAST_CODE) return -errno.EINVAL;
+  const vcpu = domain.vcpus[view.getUint32(u + P.instance, true)];
+  if (code !== HVM_SAVE_CODE_CPU || !vcpu?.online) return -errno.ENOENT;
+  const buffer = getU64(view, u + P.buffer);
+  if (buffer !== 0) {
+    if (getU64(view, u + P.bufsz) < hvm_hw_cpu.size) return -errno.ENOBUFS;
+    if (!caller.memory.write(buffer, vcpu.context)) return -errno.EFAULT;
+  }
+  putU64(view, u + P.bufsz, hvm_hw_cpu.size);
+  return call.reply();
 }
 
 /** The header, a CPU record for each vCPU that is up, the end. Devices are not modelled and have no records. */
@@ -91,7 +109,7 @@ function load(domain: Domain, context: Uint8Array): number {
       const vcpu = domain.vcpus[view.getUint16(at + D.at.instance, true)];
       if (!vcpu || length !== hvm_hw_cpu.size) return -errno.EINVAL;
       vcpu.context.set(context.subarray(body, body + length));
-      vcpu.online = true;
+      vcpu.start();
     }
     at = body + length;
   }
