@@ -1,13 +1,9 @@
-// What JavaScript holds of one open device, and what an environment (the main thread, or a worker) holds of all.
+// What JavaScript holds of something open, and what an environment (the main thread, or a worker) holds of all that.
 #pragma once
 
 #include <node_api.h>
 
 #include <set>
-
-#include "external_buffer.h"
-#include "id_table.h"
-#include "privcmd.h"
 
 namespace xenctrl {
 
@@ -17,37 +13,25 @@ class Environment;
 /// own thread only; work on other threads holds the device, not the handle.
 class Handle {
  public:
-  Handle(Environment *environment, Ref<Privcmd> device);
   Handle(const Handle &) = delete;
   Handle &operator=(const Handle &) = delete;
 
-  /// Null once the handle is closed.
-  const Ref<Privcmd> &device() const { return device_; }
-  void SetArena(Ref<ExternalBuffer> arena) { arena_ = std::move(arena); }
-
-  bool MappingsFull() const { return mappings_.full(); }
-  /// Takes a mapping into the table. Its number.
-  uint64_t AddMapping(Ref<ExternalBuffer> mapping);
-  /// False when there is no such mapping (any more).
-  bool CloseMapping(napi_env env, uint64_t id);
-
-  /// Detaches the arena and all mappings. The device closes when no call in flight uses it any more. Twice is harmless.
-  void Close(napi_env env);
-  /// As Close(), when no JavaScript runs any more.
-  void EndWithEnvironment(napi_env env);
+  /// Lets go of all it has open, and cuts JavaScript's views off. Twice is harmless.
+  virtual void Close(napi_env env) = 0;
+  /// As Close(), when no JavaScript runs any more, or when nobody can reach the handle: buffers may still be in use.
+  virtual void Abandon(napi_env env) = 0;
 
   void Retain() { functions_++; }
   /// Called as a function of the handle is collected; after the last one nobody can reach it.
   void Release(napi_env env);
 
+ protected:
+  explicit Handle(Environment *environment);
+  virtual ~Handle();
+
  private:
   friend class Environment;
-  ~Handle();
-
   Environment *environment_;
-  Ref<Privcmd> device_;
-  Ref<ExternalBuffer> arena_;
-  IdTable<Ref<ExternalBuffer>> mappings_;
   unsigned functions_ = 0;
 };
 

@@ -10,11 +10,12 @@ export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..')
 /** Why something cannot be measured here. */
 export class Missing extends Error {}
 
-/** @returns the program's path @throws Missing */
-export function compile(source, output, flags) {
+/** @param sources one file, or several @returns the program's path @throws Missing */
+export function compile(sources, output, flags) {
   const path = join(ROOT, 'build', 'bench', output);
   mkdirSync(dirname(path), { recursive: true });
-  const args = ['-std=gnu11', '-O2', join(ROOT, source), '-o', path, ...flags];
+  const files = [sources].flat().map((source) => join(ROOT, source));
+  const args = ['-std=gnu11', '-O2', ...files, '-o', path, ...flags];
   const { error, status, stderr } = spawnSync('cc', args, { encoding: 'utf8' });
   if (error) throw new Missing('no C compiler (cc)');
   if (status === 0) return path;
@@ -26,7 +27,8 @@ export function compile(source, output, flags) {
 /** The stub kernel of the tests, to be preloaded. @throws Missing */
 export function stubKernel() {
   if (process.platform !== 'linux' || process.arch !== 'x64') throw new Missing('the stub kernel is for x86-64 Linux');
-  return compile('test/native/stub.c', 'stub.so', ['-fPIC', '-shared', '-fvisibility=hidden', '-lpthread']);
+  const sources = ['stub', 'stub_privcmd', 'stub_evtchn', 'stub_grants'].map((name) => `test/native/${name}.c`);
+  return compile(sources, 'stub.so', ['-fPIC', '-shared', '-fvisibility=hidden', '-lpthread']);
 }
 
 /** @throws Missing when the addon is not built */

@@ -5,9 +5,9 @@ import { constants } from 'node:os';
 import { test } from 'node:test';
 import type { Addon, NativeHandle, NativeMapping } from '#dist/hypervisor/privcmd/addon.js';
 import { load, loadAddon } from '#dist/hypervisor/privcmd/load.js';
-import { inUse, stubbed } from './harness.js';
+import { inUse, openDescriptors, stubbed } from './harness.js';
 
-const { EBADF, EINVAL, EMFILE, ENOENT, ENOSYS, E2BIG } = constants.errno;
+const { EBADF, EINVAL, EMFILE, ENOENT, ENOSYS, ENOTTY, E2BIG } = constants.errno;
 const PAGE = 4096;
 const SLOT = 56;
 
@@ -39,6 +39,22 @@ function putEcho(handle: NativeHandle, offset: number, value: bigint): void {
 /** The addon's functions, with no types to keep anything out. */
 type Untyped = Record<string, (...args: unknown[]) => unknown>;
 const untyped = (object: unknown): Untyped => object as Untyped;
+
+const EVTCHN_FUNCTIONS = [
+  ...[
+    'bindVirq',
+    'bindInterdomain',
+    'bindUnbound',
+    'unbind',
+    'notify',
+    'pending',
+    'unmask',
+    'restrict',
+    'wait',
+    'wake',
+  ],
+  ...['onPending', 'close'],
+];
 
 const NO_NUMBERS = [-1, -8, Number.NaN, Infinity, -Infinity, 1e300, 2 ** 53, 2 ** 64, 0.5, '0', null, {}, [], 8n, true];
 const NO_OFFSETS = [...NO_NUMBERS, undefined, 1, 4, 12];
@@ -178,6 +194,50 @@ stubbed(import.meta.url, {
     },
   },
 
+  'openEvtchn with anything but a path or descriptors gives -EINVAL': {
+    run() {
+      const before = openDescriptors();
+      for (const path of [
+        undefined,
+        {},
+        '',
+        '/dev/xen/evtchn\0',
+        Symbol('x'),
+        true,
+        8n,
+        -1,
+        0.5,
+        Number.NaN,
+        2 ** 31,
+      ]) {
+        assert.equal(untyped(addon())['openEvtchn']?.(path), -EINVAL);
+      }
+      for (const wake of [undefined, {}, '', -1, 0.5, 2 ** 31, true]) {
+        assert.equal(untyped(addon())['openEvtchn']?.(0, wake), -EINVAL);
+      }
+      assert.equal(addon().openEvtchn('/nonexistent'), -ENOENT);
+      assert.equal(addon().openEvtchn(4000, null), -EBADF);
+      assert.equal(addon().openEvtchn(0, null), -ENOTTY);
+      assert.equal(openDescriptors(), before);
+    },
+  },
+
+  'every function of event channels gives -EBADF after close': {
+    run() {
+      const events = addon().openEvtchn(null);
+      assert.ok(typeof events === 'object');
+      assert.equal(
+        events.onPending(() => {}),
+        0,
+      );
+      assert.equal(events.close(), 0);
+      for (const name of EVTCHN_FUNCTIONS.filter((one) => one !== 'close')) {
+        assert.equal(untyped(events)[name]?.(1, 1), -EBADF, name);
+      }
+      assert.equal(events.close(), 0);
+    },
+  },
+
   'functions taken off their handle go on working on it': {
     run() {
       const handle = openHandle();
@@ -260,6 +320,21 @@ stubbed(import.meta.url, {
         { numRuns: 2000 },
       );
       assert.equal(inUse().guest, 0);
+      const before = openDescriptors();
+      const eventCall = fc.tuple(fc.constantFrom(...EVTCHN_FUNCTIONS), fc.array(anything, { maxLength: 3 }));
+      fc.assert(
+        fc.property(fc.array(eventCall, { maxLength: 30 }), (calls) => {
+          const events = addon().openEvtchn(null);
+          assert.ok(typeof events === 'object');
+          events.wake(); // for a wait that would be long
+          for (const [name, args] of calls) {
+            if (name === 'wait' && typeof args[0] === 'number' && args[0] > 8) continue;
+            untyped(events)[name]?.(...args);
+          }
+          events.close();
+        }),
+      );
+      assert.equal(openDescriptors(), before);
     },
   },
 });

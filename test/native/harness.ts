@@ -102,15 +102,23 @@ export function addonMissing(): string | null {
   return loaded.addon === null ? loaded.reason : null;
 }
 
-/** Compiles a C file of this folder; built anew only when the source is newer. */
-export function compile(source: string, output: string, flags: readonly string[]): { path: string; skip?: string } {
-  const from = join(ROOT, 'test', 'native', source);
-  const path = join(ROOT, 'build', 'stub', output);
-  if (existsSync(path) && statSync(path).mtimeMs > statSync(from).mtimeMs) return { path };
+/** The stub kernel's sources. */
+const STUB = ['stub.c', 'stub_privcmd.c', 'stub_evtchn.c', 'stub_grants.c'];
+
+function buildStub(): { path: string; skip?: string } {
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    return { path: '', skip: 'the stub kernel is for x86-64 Linux' };
+  const sources = STUB.map((source) => join(ROOT, 'test', 'native', source));
+  const path = join(ROOT, 'build', 'stub', 'stub.so');
+  const newest = Math.max(
+    ...[...sources, join(ROOT, 'test', 'native', 'stub.h')].map((from) => statSync(from).mtimeMs),
+  );
+  if (existsSync(path) && statSync(path).mtimeMs > newest) return { path };
   mkdirSync(dirname(path), { recursive: true });
   const fresh = `${path}.${process.pid}`; // several test files may come here at once
+  const flags = '-std=gnu11 -O2 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -lpthread'.split(' ');
   try {
-    execFileSync('cc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', from, '-o', fresh, ...flags], {
+    execFileSync('cc', [...sources, '-o', fresh, ...flags], {
       env: { ...process.env, LD_PRELOAD: '' },
       stdio: ['ignore', 'inherit', 'inherit'],
     });
@@ -120,12 +128,6 @@ export function compile(source: string, output: string, flags: readonly string[]
   }
   renameSync(fresh, path);
   return { path };
-}
-
-function buildStub(): { path: string; skip?: string } {
-  if (process.platform !== 'linux' || process.arch !== 'x64')
-    return { path: '', skip: 'the stub kernel is for x86-64 Linux' };
-  return compile('stub.c', 'stub.so', ['-fPIC', '-shared', '-fvisibility=hidden', '-lpthread']);
 }
 
 /** The hypercalls so far, one a line: op and five arguments in hex, for an altp2m operation its 80 bytes, too. */
@@ -151,6 +153,11 @@ export function inUse(): { privcmd: number; guest: number; arena: number } {
     guest: count('stub-guest'),
     arena: count('stub-hypercall'),
   };
+}
+
+/** How many descriptors this process has open. */
+export function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
 }
 
 /** For assert.throws: an error of Xen's with this code and these properties. */

@@ -1,7 +1,7 @@
 /** The native addon's whole surface (`native/binding.cc`). It never throws: -22 for wrong arguments, -9 after close. */
 
 /** Raised with every change of this surface, here and in `native/binding.cc`. */
-export const ADDON_ABI = 1;
+export const ADDON_ABI = 2;
 
 export interface Addon {
   readonly abi: number;
@@ -13,6 +13,15 @@ export interface Addon {
    * @returns the handle, or the negative errno; -95 when this Node forbids memory that is not its own
    */
   open(path: string | null, arenaPages: number): NativeHandle | number;
+  /** Opens the event channel device; null for where Linux has it. */
+  openEvtchn(path: string | null): NativeEvtchn | number;
+  /**
+   * Opens an event channel device of this process once more.
+   *
+   * @param wakeFd its eventfd; null makes a new one
+   * @returns the handle, or the negative errno; -25 when `fd` is no such device
+   */
+  openEvtchn(fd: number, wakeFd: number | null): NativeEvtchn | number;
 }
 
 /** A mapping's number and its pages. */
@@ -45,5 +54,26 @@ export interface NativeHandle {
   unmap(id: number): number;
   restrict(domid: number): number;
   /** Detaches the arena and all mappings. The device itself closes once no call in flight uses it. Always 0. */
+  close(): number;
+}
+
+/** An open event channel device. Functions without a comment are the device's requests and give its answers. */
+export interface NativeEvtchn {
+  readonly fd: number;
+  readonly wakeFd: number;
+  bindVirq(virq: number): number;
+  bindInterdomain(domid: number, port: number): number;
+  bindUnbound(domid: number): number;
+  unbind(port: number): number;
+  notify(port: number): number;
+  /** The next pending port; -11 when there is none. */
+  pending(): number;
+  unmask(port: number): number;
+  restrict(domid: number): number;
+  /** 1: a port is pending; 0: the time is over; 2: woken; or a negative errno. Blocks the thread, whatever becomes of it. */
+  wait(milliseconds: number): number;
+  wake(): number;
+  /** Has the event loop call `listener` while a port is pending; null ends it. 0, or a negative errno. */
+  onPending(listener: (() => void) | null): number;
   close(): number;
 }

@@ -4,10 +4,12 @@ import { errno, errnoName } from '../../abi/errno.js';
 import { Arena, type ArenaBuffer, SLOT_OFFSET } from '../arena.js';
 import { checkDomid, putU64 } from '../check.js';
 import { BackendUnavailableError, XenError } from '../error.js';
+import type { EventChannels, EventDescriptors } from '../event_channels.js';
 import { PRIVCMD_NODES } from '../open.js';
 import type { ForeignMapping, Hypervisor } from '../port.js';
-import type { NativeHandle } from './addon.js';
+import type { Addon, NativeHandle } from './addon.js';
 import { refusal } from './device.js';
+import { PrivcmdEventChannels } from './event_channels.js';
 import { checkProt, encodeFrames, FrameMapping, throwIfNone } from './frames.js';
 import { loadAddon } from './load.js';
 
@@ -27,6 +29,7 @@ export interface PrivcmdOptions {
 export class PrivcmdHypervisor implements Hypervisor {
   readonly kind = 'privcmd';
   readonly #arena: Arena;
+  readonly #addon: Addon;
   readonly #native: NativeHandle;
   /** The slot at the arena's start, as 32-bit words. */
   readonly #words: Int32Array;
@@ -40,6 +43,7 @@ export class PrivcmdHypervisor implements Hypervisor {
     const { path = null, arenaPages = ARENA_PAGES } = options;
     const native = loaded.addon.open(path, arenaPages);
     if (typeof native === 'number') throw openError(path ?? PRIVCMD_NODES[0], native);
+    this.#addon = loaded.addon;
     this.#native = native;
     this.#issue = native.hypercall;
     this.#arena = new Arena(native.arena, native.address);
@@ -123,8 +127,9 @@ export class PrivcmdHypervisor implements Hypervisor {
     throw new Error('dmOp: not yet');
   }
 
-  eventChannels(): never {
-    throw new Error('eventChannels: not yet');
+  eventChannels(same?: EventDescriptors): EventChannels {
+    if (this.#closed) throw closedError();
+    return new PrivcmdEventChannels(this.#addon, same);
   }
 
   grantTable(): never {

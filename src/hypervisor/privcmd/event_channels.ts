@@ -1,0 +1,153 @@
+/** Event channels through Linux's `/dev/xen/evtchn` and the native addon. */
+
+import { errno, errnoName } from '../../abi/errno.js';
+import { checkDomid, checkS32, checkU32 } from '../check.js';
+import { XenError } from '../error.js';
+import type { EventChannels, EventDescriptors } from '../event_channels.js';
+import type { Addon, NativeEvtchn } from './addon.js';
+import { refusal } from './device.js';
+
+/** Where Linux has the device. */
+export const EVTCHN_NODE = '/dev/xen/evtchn';
+
+export class PrivcmdEventChannels implements EventChannels {
+  readonly #native: NativeEvtchn;
+  #closed = false;
+
+  /** @throws XenError */
+  constructor(addon: Addon, same?: EventDescriptors) {
+    const native = same === undefined ? addon.openEvtchn(null) : openAgain(addon, same);
+    if (typeof native === 'number') throw openError(native, same);
+    this.#native = native;
+  }
+
+  get fd(): number {
+    return this.#open.fd;
+  }
+
+  get wakeFd(): number {
+    return this.#open.wakeFd;
+  }
+
+  bindVirq(virq: number): number {
+    checkU32(virq, 'virq');
+    return this.#open.bindVirq(virq);
+  }
+
+  bindInterdomain(domid: number, remotePort: number): number {
+    checkDomid(domid);
+    checkU32(remotePort, 'remotePort');
+    return this.#open.bindInterdomain(domid, remotePort);
+  }
+
+  bindUnbound(domid: number): number {
+    checkDomid(domid);
+    return this.#open.bindUnbound(domid);
+  }
+
+  unbind(port: number): number {
+    checkU32(port, 'port');
+    return this.#open.unbind(port);
+  }
+
+  notify(port: number): number {
+    checkU32(port, 'port');
+    return this.#open.notify(port);
+  }
+
+  pending(): number {
+    return this.#open.pending();
+  }
+
+  unmask(port: number): number {
+    checkU32(port, 'port');
+    return this.#open.unmask(port);
+  }
+
+  restrict(domid: number): number {
+    checkDomid(domid);
+    return this.#open.restrict(domid);
+  }
+
+  wait(timeoutMs: number): number {
+    const native = this.#open;
+    return waitInSlices(timeoutMs, (slice) => native.wait(slice));
+  }
+
+  wake(): void {
+    this.#open.wake();
+  }
+
+  onPending(listener: (() => void) | null): void {
+    checkListener(listener);
+    // by way of this object, so that what has a listener is not collected
+    const rc = this.#open.onPending(listener === null ? null : () => this.#closed || listener());
+    if (rc < 0) throw new XenError('onPending', rc);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#native.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  get #open(): NativeEvtchn {
+    if (this.#closed) throw new TypeError('these event channels are closed');
+    return this.#native;
+  }
+}
+
+function openAgain(addon: Addon, { fd, wakeFd }: EventDescriptors): NativeEvtchn | number {
+  checkDescriptors({ fd, wakeFd });
+  return addon.openEvtchn(fd, wakeFd < 0 ? null : wakeFd);
+}
+
+/** Checks descriptors as they come from another thread. */
+export function checkDescriptors({ fd, wakeFd }: EventDescriptors): void {
+  checkS32(fd, 'fd');
+  checkS32(wakeFd, 'wakeFd');
+  if (fd < 0) throw new RangeError(`fd must be a descriptor of ${EVTCHN_NODE}, not ${fd}`);
+}
+
+export function checkListener(listener: unknown): void {
+  if (listener === null || typeof listener === 'function') return;
+  throw new TypeError(`listener must be a function or null, not ${typeof listener}`);
+}
+
+export function openError(rc: number, same?: EventDescriptors): XenError {
+  if (same === undefined) return new XenError('eventChannels', rc, { hint: refusal(EVTCHN_NODE, errnoName(rc)) });
+  const hint =
+    rc === -errno.ENOTTY
+      ? `descriptor ${same.fd} is not ${EVTCHN_NODE}`
+      : rc === -errno.EBADF
+        ? 'the set was closed meanwhile, or the numbers are of another process'
+        : undefined;
+  return new XenError('eventChannels', rc, { hint });
+}
+
+/** What a slice may give besides 0 and an errno. */
+const PENDING = 1;
+
+/** A thread that blocks in the kernel can neither be terminated nor let the process exit; back in JavaScript it can. */
+const LONGEST_SLICE = 250;
+
+/**
+ * Waits, a slice at a time.
+ *
+ * @param wait waits so many milliseconds: 1: a port is pending; 0: the time is over; 2: woken; or a negative errno
+ * @returns as {@link EventChannels.wait}
+ */
+export function waitInSlices(timeoutMs: number, wait: (ms: number) => number): number {
+  checkS32(timeoutMs, 'timeoutMs');
+  let left = timeoutMs < 0 ? Number.POSITIVE_INFINITY : timeoutMs;
+  for (;;) {
+    const slice = Math.min(left, LONGEST_SLICE);
+    const rc = wait(slice);
+    if (rc !== 0) return rc > PENDING ? 0 : rc;
+    left -= slice;
+    if (left <= 0) return 0;
+  }
+}
