@@ -167,6 +167,7 @@ const cases: Record<string, Case> = {
   },
 
   'process.exit does not hang on a worker that waits without end': {
+    env: { ASAN_OPTIONS: 'detect_leaks=0' }, // Node frees little then
     async run() {
       const channels = openHypervisor().eventChannels();
       assert.equal(await message(startWaiter(channels)), 'waiting');
@@ -404,7 +405,6 @@ const cases: Record<string, Case> = {
       await collect(() => false);
       xen.hypercall(RAISE_VIRQ, VIRQ_DOM_EXC);
       await until(() => port > 0);
-      process.exit(0);
     },
   },
 
@@ -435,7 +435,10 @@ const cases: Record<string, Case> = {
 function listenFor(xen: Hypervisor, taken: (port: number) => void): void {
   const channels = xen.eventChannels();
   channels.bindVirq(VIRQ_DOM_EXC);
-  channels.onPending(() => taken(channels.pending()));
+  channels.onPending(() => {
+    taken(channels.pending());
+    channels.onPending(null);
+  });
 }
 
 async function collect(enough: () => boolean): Promise<void> {

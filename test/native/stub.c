@@ -235,6 +235,7 @@ EXPORT long syscall(long number, ...) {
   }
   long d = va_arg(arguments, long), e = va_arg(arguments, long), f = va_arg(arguments, long);
   va_end(arguments);
+  if (number == SYS_close) forget_descriptor(a); /* libuv closes so */
   long result = raw(number, a, b, c, d, e, f);
   if (number == SYS_fcntl && (b == F_DUPFD || b == F_DUPFD_CLOEXEC)) duplicated(a, result);
   return as_libc(result);
