@@ -1,0 +1,58 @@
+/** The sample Linux as guest memory, without a guest and in one of the model. */
+
+import { hvm_hw_cpu, hvm_save_descriptor } from '#dist/abi/hvm/save.js';
+import { type Guest, ModelXen } from '#dist/model/index.js';
+import { type Sample, type SampleOptions, sampleLinux } from '#dist/vmi/sample_linux.js';
+import { xc_domain_hvm_getcontext, xc_domain_hvm_setcontext } from '#dist/xc/hvm_context.js';
+import { type XcInterface, xc_interface_open } from '#dist/xc/interface.js';
+import { TestMemory } from './test_memory.js';
+
+/** Memory that has a frame wherever something was written. */
+export function sampleMemory(options: SampleOptions = {}): { memory: TestMemory; sample: Sample } {
+  const memory = new TestMemory();
+  const sample = sampleLinux((address, bytes) => {
+    for (let done = 0; done < bytes.length; ) {
+      const frame = Math.floor((address + done) / 4096);
+      const offset = (address + done) % 4096;
+      const page = memory.writablePage(frame) ?? memory.add(frame);
+      const part = bytes.subarray(done, done + 4096 - offset);
+      page.bytes.set(part, offset);
+      done += part.length;
+    }
+  }, options);
+  return { memory, sample };
+}
+
+export interface SampleGuest {
+  readonly xen: ModelXen;
+  readonly guest: Guest;
+  readonly xch: XcInterface;
+  readonly domid: number;
+  readonly sample: Sample;
+}
+
+/** A guest of the model that "runs" it: its vCPUs have the registers. */
+export function sampleGuest(options: SampleOptions = {}): SampleGuest {
+  const xen = new ModelXen();
+  const guest = xen.createGuest({ memoryPages: 8192, pages: '4K', altp2m: 'external' });
+  const xch = xc_interface_open({ hypervisor: xen });
+  const sample = sampleLinux((address, bytes) => void guest.vcpus[0].write(address, bytes), options);
+  const { cr0, cr3, cr4, efer: msr_efer, lstar: msr_lstar } = sample.registers;
+  setRegisters(xch, guest.domid, { cr0, cr3, cr4, msr_efer, msr_lstar });
+  return { xen, guest, xch, domid: guest.domid, sample };
+}
+
+/** Gives all vCPUs these registers. */
+export function setRegisters(xch: XcInterface, domid: number, values: Readonly<Record<string, bigint>>): void {
+  const context = xc_domain_hvm_getcontext(xch, domid);
+  const view = new DataView(context.buffer);
+  for (let at = 0; at < context.length; ) {
+    if (view.getUint16(at, true) === 2) {
+      for (const [name, value] of Object.entries(values)) {
+        view.setBigUint64(at + hvm_save_descriptor.size + hvm_hw_cpu.at[name as 'cr3'], value, true);
+      }
+    }
+    at += hvm_save_descriptor.size + view.getUint32(at + 4, true);
+  }
+  xc_domain_hvm_setcontext(xch, domid, context);
+}
