@@ -29,7 +29,7 @@ const MEM_ACCESS = {
   ENODEV: NO_RING,
   EINVAL:
     'the domain must be HVM with hardware-assisted paging on an Intel host, the access one of XENMEM_access, and the frames within its memory',
-  ESRCH: 'no such domain, or a frame has no memory',
+  ESRCH: NO_DOMAIN,
 };
 
 /** By call, then by errno. */
@@ -173,7 +173,7 @@ const HINTS: Hints = {
   },
   xc_set_mem_access: MEM_ACCESS,
   xc_set_mem_access_multi: MEM_ACCESS,
-  xc_get_mem_access: MEM_ACCESS,
+  xc_get_mem_access: { ...MEM_ACCESS, ESRCH: 'no such domain, or the frame has no memory' },
   xc_monitor_enable: {
     EBUSY:
       'the domain has a listener, or had one that died without letting it go: `xenctrl monitor recover DOMID` (recover: true) frees it',
