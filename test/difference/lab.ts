@@ -33,7 +33,7 @@ export async function takeOnRealXen(sequences: readonly Sequence[], options: Lab
       join('dist', 'lab', 'cli.js'),
       ...['--engine', options.engine, '--timeout', String(timeout)],
       ...['--include', join('build', 'test'), '--include', FOLDER, '--'],
-      ...['node', join('build', 'test', 'difference', 'on_real.js'), file],
+      ...['node', '--max-semi-space-size=32', join('build', 'test', 'difference', 'on_real.js'), file],
       ...(options.told ? ['--told'] : []),
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
