@@ -19,7 +19,7 @@ static void call(const char *what) {
     ok = xencall2(xcall, xen_version, 0, 0) > 0;
   else if (!strcmp(what, "physinfo"))
     ok = xc_physinfo(xch, &info) == 0;
-  else /* dom0 is no HVM domain: refused, with or without altp2m */
+  else /* altp2m, refused: dom0 is no HVM domain */
     ok = xc_altp2m_set_visibility(xch, 0, 1, 1) < 0 && errno == EOPNOTSUPP;
   if (!ok) {
     perror(what);
