@@ -190,6 +190,21 @@ export {
   xc_evtchn_reset,
   xc_evtchn_status,
 } from './xc/event_channel.js';
+export {
+  type XenevtchnHandle,
+  xenevtchn_bind_interdomain,
+  xenevtchn_bind_unbound_port,
+  xenevtchn_bind_virq,
+  xenevtchn_close,
+  xenevtchn_fd,
+  xenevtchn_fdopen,
+  xenevtchn_notify,
+  xenevtchn_open,
+  xenevtchn_pending,
+  xenevtchn_restrict,
+  xenevtchn_unbind,
+  xenevtchn_unmask,
+} from './xc/evtchn.js';
 export { xc_map_foreign_bulk, xc_map_foreign_pages, xc_map_foreign_range } from './xc/foreign_memory.js';
 export {
   xc_domain_hvm_getcontext,
