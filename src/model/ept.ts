@@ -59,7 +59,10 @@ export function accessPage(vcpu: Vcpu, gpa: number, kind: AccessKind): PageAcces
         vcpu.domain.crash();
         return 'stopped';
       }
-      if (accessRights(entry.access) & kind) return { page: pageAt(vcpu, entry.mfn, kind) };
+      if (accessRights(entry.access) & kind) {
+        if (kind === WRITE) vcpu.domain.frameTypes.noteWrite(gfn);
+        return { page: pageAt(vcpu, entry.mfn, kind) };
+      }
     }
     if (!entry.suppressVe && raiseVe(vcpu, gpa, kind, entry.present ? accessRights(entry.access) : 0)) {
       return { exception: VECTOR_VE };
