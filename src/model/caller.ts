@@ -6,12 +6,15 @@ import { XEN_ALTP2M_limited, XEN_ALTP2M_mixed } from '../abi/hvm/params.js';
 import { DOMID_FIRST_RESERVED, DOMID_SELF } from '../abi/xen.js';
 import type { CallerMemory } from './caller_memory.js';
 import type { Domain } from './domain.js';
+import type { Vcpu } from './vcpu.js';
 
 export interface Caller {
   readonly domain: Domain;
   /** dom0: the control domain. */
   readonly privileged: boolean;
   readonly memory: CallerMemory;
+  /** The guest's vCPU that calls; null for callers in dom0. */
+  readonly vcpu: Vcpu | null;
   /** Width of the caller's pointers: 32 selects Xen's compat entry points. */
   readonly abi: 32 | 64;
   /** Finds a domain by id, DOMID_SELF included; null is ESRCH (`rcu_lock_domain_by_any_id`). */

@@ -7,16 +7,23 @@ import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
 import { PAGE_SIZE, VIRQ_DOM_EXC } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
-import type { ConsoleRing } from './console_ring.js';
 import { type EventPortState, EventPorts } from './event_channels.js';
 import { FrameTypes, type FrameTypesState } from './frame_types.js';
 import { newParams } from './hvm_params.js';
 import type { MachineMemory } from './machine_memory.js';
-import type { MonitorListener } from './monitor.js';
 import type { Cpu } from './options.js';
 import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mState, type PageOrder } from './p2m.js';
 import { SharedInfo } from './shared_info.js';
 import { Vcpu, type VcpuState } from './vcpu.js';
+import { ListenerPorts, type MonitorListener } from './vm_event/listener.js';
+import {
+  type MonitorOptions,
+  type MonitorState,
+  noMonitorOptions,
+  restoreMonitorOptions,
+  saveMonitorOptions,
+} from './vm_event/monitor_options.js';
+import { VmEventRing, type VmEventRingState, type XenPorts } from './vm_event/ring.js';
 
 const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
 
@@ -65,6 +72,8 @@ export interface DomainState {
   readonly altp2m: Altp2mState;
   readonly vcpus: readonly VcpuState[];
   readonly events: readonly EventPortState[];
+  readonly monitor: MonitorState;
+  readonly ring: VmEventRingState | null;
 }
 
 /** What a domain needs of the machine that it runs on. */
@@ -72,12 +81,12 @@ export interface Host {
   readonly release: Release;
   readonly cpu: Cpu;
   readonly memory: MachineMemory;
-  readonly console: ConsoleRing;
   /** Takes a hypercall that a guest's vCPU makes. */
   guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number;
   /** Raises a global virtual interrupt: dom0's, or that of the domain which was made its handler. */
   sendGlobalVirq(virq: number): void;
-  setVirqHandler(virq: number, domain: Domain): void;
+  /** vCPUs may be able to run now that could not before. */
+  vcpusChanged(): void;
 }
 
 export class Domain {
@@ -98,16 +107,17 @@ export class Domain {
   /** UUID. */
   readonly handle: Uint8Array;
   #pagingPoolPages = 0;
-  /** A new domain is paused once, by its creator. */
-  pauseCount = 1;
+  #pauseCount = 1;
   /** Null while it runs; else a `SHUTDOWN_*` reason. */
   shutdownCode: number | null = null;
   dying = false;
   accessRequired = false;
   /** A debugger looks after it. */
   debugged = false;
-  monitor: MonitorListener | null = null;
-  monitorSinglestep = false;
+  /** What its agent wants to be told. */
+  monitor: MonitorOptions = noMonitorOptions();
+  /** What it shares with its agent; null: nobody has enabled events. */
+  ring: VmEventRing | null = null;
 
   constructor(host: Host, config: DomainConfig) {
     this.host = host;
@@ -143,21 +153,31 @@ export class Domain {
     return this.config.type === 'hvm';
   }
 
+  /** How often toolstacks have paused it. A new domain is paused once, by its creator. */
+  get pauseCount(): number {
+    return this.#pauseCount;
+  }
+
+  set pauseCount(count: number) {
+    this.#pauseCount = count;
+    if (count === 0) this.host.vcpusChanged();
+  }
+
   /** True when the domain's vCPUs get processor time. */
   get runs(): boolean {
-    return this.pauseCount === 0 && this.shutdownCode === null && !this.dying;
+    return this.#pauseCount === 0 && this.shutdownCode === null && !this.dying;
   }
 
   /** Ends the domain's life in its own eyes. The first reason stays. */
   shutdown(reason: number): void {
     if (this.shutdownCode !== null) return;
     this.shutdownCode = reason;
+    this.host.vcpusChanged();
     this.host.sendGlobalVirq(VIRQ_DOM_EXC);
   }
 
   /** Xen's `domain_crash`. */
   crash(): void {
-    if (this.shutdownCode === null) this.host.console.print(`Domain ${this.domid} crashed`);
     this.shutdown(SHUTDOWN_crash);
   }
 
@@ -218,36 +238,45 @@ export class Domain {
   }
 
   /**
-   * What libxc's xc_monitor_enable does, with a listener in the place of the ring: the ring's frame is populated if it is
-   * a hole, and taken out of the guest. The agent then hears of the guest's events.
+   * What libxc's xc_monitor_enable does, for an agent that is a function: the ring's frame is populated if it is a hole,
+   * shared, and taken out of the guest. The function is told of each event at once, and its answer goes into the ring.
    *
    * @returns 0; -EBUSY: there is an agent already (or was, and has not been disabled); -EOPNOTSUPP: no
    *   HVM_PARAM_MONITOR_RING_PFN; -ENOMEM: no page for the ring
    */
   enableMonitor(listener: MonitorListener): number {
-    if (this.monitor) return -errno.EBUSY;
-    const ring = Number(this.params[HVM_PARAM_MONITOR_RING_PFN]);
-    if (ring === 0) return -errno.EOPNOTSUPP;
-    if (!this.p2m.lookup(ring).present && !this.populate(ring, ORDER_4K)) return -errno.ENOMEM;
-    this.depopulate(ring);
-    this.monitor = listener;
+    if (this.ring) return -errno.EBUSY;
+    const gfn = Number(this.params[HVM_PARAM_MONITOR_RING_PFN]);
+    if (gfn === 0) return -errno.EOPNOTSUPP;
+    if (!this.p2m.lookup(gfn).present && !this.populate(gfn, ORDER_4K)) return -errno.ENOMEM;
+    const rc = this.enableRing(new ListenerPorts(this, listener), 0);
+    if (rc < 0) return rc;
+    this.depopulate(gfn);
     return 0;
   }
 
-  /** xc_monitor_disable. @returns 0; -EINVAL: there is no agent */
+  /**
+   * XEN_VM_EVENT_ENABLE of the monitor.
+   *
+   * @param remote the domain that the agent runs in
+   * @returns the event channel port that it connects to, or as {@link VmEventRing.enable}
+   */
+  enableRing(ports: XenPorts, remote: number): number {
+    this.monitor.msrs ??= new Map();
+    const ring = VmEventRing.enable(this, ports, remote);
+    return typeof ring === 'number' ? ring : ring.port;
+  }
+
+  /**
+   * XEN_VM_EVENT_DISABLE of the monitor. All its options go off, even when the ring is busy.
+   *
+   * @returns 0; -EINVAL: there is no agent; -EBUSY: an event waits for a slot in the ring
+   */
   disableMonitor(): number {
-    if (!this.monitor) return -errno.EINVAL;
-    this.monitor = null;
-    this.monitorSinglestep = false;
-    return 0;
-  }
-
-  /** xc_monitor_singlestep. @returns 0; -EOPNOTSUPP: the processor cannot; -EEXIST: it is so already */
-  monitorSinglestepEvents(on: boolean): number {
-    if (!this.host.cpu.mtf) return -errno.EOPNOTSUPP;
-    if (this.monitorSinglestep === on) return -errno.EEXIST;
-    this.monitorSinglestep = on;
-    return 0;
+    if (!this.ring) return -errno.EINVAL;
+    const rc = this.ring.disable();
+    this.monitor = noMonitorOptions();
+    return rc;
   }
 
   mapHost(gfn: number, mfn: number, order: PageOrder): void {
@@ -262,7 +291,9 @@ export class Domain {
    */
   die(gone: () => void): void {
     this.dying = true;
+    this.ring?.destroy();
     this.events.destroy();
+    this.host.vcpusChanged();
     this.altp2m.setActive(false);
     const { maxMapped } = this.p2m;
     this.p2m.clear();
@@ -300,7 +331,7 @@ export class Domain {
     return now === pages ? 0 : -errno.ENOMEM;
   }
 
-  /** What {@link restore} needs to make this domain again. The agent is no part of it: it is code, not state. */
+  /** What {@link restore} and {@link restoreRing} need to make this domain again. The agent is no part of it, its ring is. */
   save(): DomainState {
     return {
       config: { ...this.config, handle: Buffer.from(this.handle).toString('hex') },
@@ -318,6 +349,8 @@ export class Domain {
       altp2m: this.altp2m.save(),
       vcpus: this.vcpus.map((vcpu) => vcpu.save()),
       events: this.events.save(),
+      monitor: saveMonitorOptions(this.monitor),
+      ring: this.ring?.save() ?? null,
     };
   }
 
@@ -327,7 +360,7 @@ export class Domain {
     this.maxPages = state.maxPages;
     this.totPages = state.totPages;
     this.#pagingPoolPages = state.pagingPoolBytes / PAGE_SIZE;
-    this.pauseCount = state.pauseCount;
+    this.#pauseCount = state.pauseCount;
     this.shutdownCode = state.shutdownCode;
     this.accessRequired = state.accessRequired;
     this.debugged = state.debugged;
@@ -339,6 +372,12 @@ export class Domain {
       this.vcpus[id]?.restore(from);
     });
     this.events.restore(state.events);
+    this.monitor = restoreMonitorOptions(state.monitor);
+  }
+
+  /** The part of {@link restore} that needs the machine's memory as it was. */
+  restoreRing(state: DomainState): void {
+    if (state.ring) this.ring = VmEventRing.restore(this, this.events, state.ring);
   }
 
   /** The page behind a frame of the host's p2m, or null. */

@@ -3,9 +3,16 @@
  * that of the hardware and of Xen's `hvm_hap_nested_page_fault` and `p2m_mem_access_check`.
  */
 
+import {
+  MEM_ACCESS_FAULT_IN_GPT,
+  MEM_ACCESS_FAULT_WITH_GLA,
+  MEM_ACCESS_GLA_VALID,
+  VM_EVENT_REASON_MEM_ACCESS,
+} from '../abi/vm_event.js';
 import { PAGE_SIZE } from '../abi/xen.js';
 import {
   ACCESS_N2RWX,
+  ACCESS_R_PW,
   ACCESS_RW,
   ACCESS_RWX,
   ACCESS_RX2RW,
@@ -16,17 +23,24 @@ import {
   WRITE,
 } from './access.js';
 import type { AltView } from './altp2m.js';
-import {
-  MEM_ACCESS_FAULT_WITH_GLA,
-  MEM_ACCESS_GLA_VALID,
-  VM_EVENT_REASON_MEM_ACCESS,
-  type VmEventAnswer,
-} from './monitor.js';
+import { VECTOR_VE } from './guest/instruction.js';
 import type { P2m } from './p2m.js';
 import type { Vcpu } from './vcpu.js';
+import { EXIT_REASON_EPT_VIOLATION, monitorTraps, monitorVmexit } from './vm_event/traps.js';
 
 /** One kind of access: READ, WRITE or EXECUTE. */
 export type AccessKind = typeof READ | typeof WRITE | typeof EXECUTE;
+
+/** One access of one page. */
+export interface PageTouch {
+  /** Guest-physical. */
+  readonly gpa: number;
+  readonly kind: AccessKind;
+  /** The linear address that it is for. */
+  readonly gla: number | bigint;
+  /** It is the processor's own, while it walks the guest's page tables for `gla`. */
+  readonly inGpt: boolean;
+}
 
 /** How an access of one page ended. */
 export type PageAccess =
@@ -36,21 +50,23 @@ export type PageAccess =
   | { readonly exception: number }
   /** No memory there and no device: reads give ones, writes are lost. */
   | 'unmapped'
-  /** The vCPU does not get on: its event is not answered, or its domain is no more. */
+  /** The instruction starts again: the agent was told, and may have answered. */
+  | 'again'
+  /** The domain is no more. */
   | 'stopped';
 
-const VECTOR_VE = 20;
-const EXIT_REASON_EPT_VIOLATION = 48;
-/** Exit qualification: the linear address is valid, and it is that of the access itself. */
-const QUALIFICATION_GLA = 0x180;
+/** Exit qualification: the linear address is valid, and the access is that of the address itself. */
+const QUALIFICATION_GLA = 0x80;
+const QUALIFICATION_OF_GLA = 0x100;
 /** After so many exits for one access the vCPU is taken to go round in circles. */
 const ROUNDS = 1000;
 
 /** Accesses one page through the vCPU's current table. */
-export function accessPage(vcpu: Vcpu, gpa: number, kind: AccessKind): PageAccess {
+export function accessPage(vcpu: Vcpu, touch: PageTouch): PageAccess {
+  const { gpa, kind } = touch;
   const gfn = Math.floor(gpa / PAGE_SIZE);
   for (let round = 0; round < ROUNDS; round++) {
-    const view = currentView(vcpu);
+    const view = vcpu.altView;
     const table = view?.p2m ?? vcpu.domain.p2m;
     const entry = table.lookup(gfn);
     if (entry.present) {
@@ -59,23 +75,24 @@ export function accessPage(vcpu: Vcpu, gpa: number, kind: AccessKind): PageAcces
         vcpu.domain.crash();
         return 'stopped';
       }
-      if (accessRights(entry.access) & kind) {
-        if (kind === WRITE) vcpu.domain.frameTypes.noteWrite(gfn);
-        return { page: pageAt(vcpu, entry.mfn, kind) };
-      }
+      if (rightsFor(entry.access, touch) & kind) return { page: pageAt(vcpu, entry.mfn, kind) };
     }
-    if (!entry.suppressVe && raiseVe(vcpu, gpa, kind, entry.present ? accessRights(entry.access) : 0)) {
-      return { exception: VECTOR_VE };
-    }
-    const exit = handleExit(vcpu, view, gpa, kind);
+    const rights = entry.present ? accessRights(entry.access) : 0;
+    if (!entry.suppressVe && raiseVe(vcpu, touch, rights)) return { exception: VECTOR_VE };
+    const exit = handleExit(vcpu, view, touch, rights);
     if (exit !== 'retry') return exit;
   }
-  return 'stopped';
+  return 'again';
 }
 
-function currentView(vcpu: Vcpu): AltView | null {
-  const { altp2m } = vcpu.domain;
-  return altp2m.active ? altp2m.view(vcpu.altp2mIndex) : null;
+/** Reaches a page as Xen's emulator does: through the host's p2m, whatever the restrictions. Null: there is no memory. */
+export function emulatorPage(vcpu: Vcpu, gpa: number, write: boolean): Uint8Array | null {
+  return vcpu.domain.page(Math.floor(gpa / PAGE_SIZE), write);
+}
+
+/** r_pw lets page walks write. */
+function rightsFor(access: number, { inGpt }: PageTouch): number {
+  return access === ACCESS_R_PW && inGpt ? READ | WRITE : accessRights(access);
 }
 
 function pageAt(vcpu: Vcpu, mfn: number, kind: AccessKind): Uint8Array {
@@ -83,48 +100,46 @@ function pageAt(vcpu: Vcpu, mfn: number, kind: AccessKind): Uint8Array {
   return kind === WRITE ? memory.page(vcpu.domain.domid, mfn) : memory.peek(mfn);
 }
 
+function qualification({ kind, inGpt }: PageTouch, rights: number): number {
+  return kind | (rights << 3) | QUALIFICATION_GLA | (inGpt ? 0 : QUALIFICATION_OF_GLA);
+}
+
 /** Fills the #VE information page (`vmx.h`); false when the processor may not: no page, or the guest has not read the last. */
-function raiseVe(vcpu: Vcpu, gpa: number, kind: AccessKind, rights: number): boolean {
+function raiseVe(vcpu: Vcpu, touch: PageTouch, rights: number): boolean {
   if (vcpu.vePage === null) return false;
   const page = vcpu.domain.host.memory.page(vcpu.domain.domid, vcpu.vePage);
   const info = new DataView(page.buffer, page.byteOffset, page.byteLength);
   if (info.getUint32(4, true) !== 0) return false;
   info.setUint32(0, EXIT_REASON_EPT_VIOLATION, true);
   info.setUint32(4, 0xffff_ffff, true);
-  info.setBigUint64(8, BigInt(kind | (rights << 3) | QUALIFICATION_GLA), true);
-  info.setBigUint64(16, BigInt(gpa), true);
-  info.setBigUint64(24, BigInt(gpa), true);
+  info.setBigUint64(8, BigInt(qualification(touch, rights)), true);
+  info.setBigUint64(16, BigInt(touch.gla), true);
+  info.setBigUint64(24, BigInt(touch.gpa), true);
   info.setUint16(32, vcpu.altp2mIndex, true);
   return true;
 }
 
-function handleExit(vcpu: Vcpu, view: AltView | null, gpa: number, kind: AccessKind): PageAccess | 'retry' {
+function handleExit(vcpu: Vcpu, view: AltView | null, touch: PageTouch, rights: number): PageAccess | 'retry' {
   const { domain } = vcpu;
-  const gfn = Math.floor(gpa / PAGE_SIZE);
+  if (monitorVmexit(vcpu, EXIT_REASON_EPT_VIOLATION, qualification(touch, rights))) return 'again';
+  const gfn = Math.floor(touch.gpa / PAGE_SIZE);
   if (view && domain.altp2m.propagateFromHost(view, gfn)) return 'retry';
   const table = view?.p2m ?? domain.p2m;
   const entry = table.lookup(gfn);
   if (!entry.present) return 'unmapped';
-  return checkAccess(vcpu, table, entry.access, gpa, kind, view !== null);
+  return checkAccess(vcpu, table, entry.access, touch, view !== null);
 }
 
-function checkAccess(
-  vcpu: Vcpu,
-  table: P2m,
-  access: number,
-  gpa: number,
-  kind: AccessKind,
-  inView: boolean,
-): PageAccess | 'retry' {
+function checkAccess(vcpu: Vcpu, table: P2m, access: number, touch: PageTouch, inView: boolean): PageAccess | 'retry' {
   const { domain } = vcpu;
-  const gfn = Math.floor(gpa / PAGE_SIZE);
-  if (access === ACCESS_RX2RW && kind === WRITE) {
+  const gfn = Math.floor(touch.gpa / PAGE_SIZE);
+  if (access === ACCESS_RX2RW && touch.kind === WRITE) {
     changeAccess(vcpu, table, gfn, ACCESS_RW);
     return 'retry';
   }
   const once = access === ACCESS_N2RWX;
   if (once) changeAccess(vcpu, table, gfn, ACCESS_RWX);
-  if (!domain.monitor) {
+  if (!domain.ring) {
     if (inView ? domain.altp2m.accessRequired : domain.accessRequired) {
       domain.crash();
       return 'stopped';
@@ -132,32 +147,25 @@ function checkAccess(
     changeAccess(vcpu, table, gfn, ACCESS_RWX);
     return 'retry';
   }
-  const answer = deliver(vcpu, gpa, kind, !once);
-  if (once) return 'retry';
-  if (answer === null) return 'stopped';
-  return applyAnswer(vcpu, answer, gpa, kind);
-}
-
-function deliver(vcpu: Vcpu, gpa: number, kind: AccessKind, paused: boolean): VmEventAnswer | null {
-  // Xen reports every write as a read, too: the processor cannot tell a write from a read-modify-write
-  const rights = kind === WRITE ? READ | WRITE : kind;
-  return vcpu.reportEvent(VM_EVENT_REASON_MEM_ACCESS, paused, {
-    gfn: Math.floor(gpa / PAGE_SIZE),
-    offset: gpa % PAGE_SIZE,
-    gla: gpa,
-    flags: rights | MEM_ACCESS_GLA_VALID | MEM_ACCESS_FAULT_WITH_GLA,
-  });
-}
-
-function applyAnswer(vcpu: Vcpu, answer: VmEventAnswer, gpa: number, kind: AccessKind): PageAccess | 'retry' {
-  if (answer.emulate === true) {
-    // the emulator reaches memory through the host's p2m, not through the view
-    const page = vcpu.domain.page(Math.floor(gpa / PAGE_SIZE), kind === WRITE);
+  if (touch.inGpt && domain.monitor.inguestPagefaultDisabled) {
+    // the walk is emulated past the restriction; the access itself is not
+    const page = emulatorPage(vcpu, touch.gpa, touch.kind === WRITE);
     return page ? { page } : 'unmapped';
   }
-  vcpu.applyStepping(answer);
-  if (answer.alternateP2m !== undefined) vcpu.domain.altp2m.switchByEvent(vcpu, answer.alternateP2m);
-  return 'retry';
+  deliver(vcpu, touch, !once);
+  return 'again';
+}
+
+function deliver(vcpu: Vcpu, { gpa, gla, kind, inGpt }: PageTouch, sync: boolean): void {
+  // Xen reports every write as a read, too: the processor cannot tell a write from a read-modify-write
+  const tried = kind === WRITE ? READ | WRITE : kind;
+  const fault = inGpt ? MEM_ACCESS_FAULT_IN_GPT : MEM_ACCESS_FAULT_WITH_GLA;
+  monitorTraps(vcpu, VM_EVENT_REASON_MEM_ACCESS, sync, {
+    'u.mem_access.gfn': Math.floor(gpa / PAGE_SIZE),
+    'u.mem_access.offset': gpa % PAGE_SIZE,
+    'u.mem_access.gla': gla,
+    'u.mem_access.flags': tried | MEM_ACCESS_GLA_VALID | fault,
+  });
 }
 
 function changeAccess(vcpu: Vcpu, table: P2m, gfn: number, access: number): void {

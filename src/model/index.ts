@@ -2,7 +2,9 @@
 
 export { errno } from '../abi/errno.js';
 export type { Release } from '../abi/release.js';
-export type { MonitorListener, VmEvent, VmEventAnswer } from './monitor.js';
+export { GuestResult } from './guest/instruction.js';
+export type { AccessOptions } from './guest/memory.js';
+export type { DescriptorRegister, DescriptorTable } from './guest/system.js';
 export type { Altp2mMode, CpuOptions, GuestOptions, ModelOptions } from './options.js';
 export {
   DEFAULT_SCENARIO,
@@ -14,5 +16,6 @@ export {
   type ScenarioView,
 } from './scenario.js';
 export { ScenarioError } from './scenario_value.js';
-export { type GuestAccess, type GuestRead, type GuestResult, type Vcpu, VcpuNotRunningError } from './vcpu.js';
+export { type Vcpu, VcpuNotRunningError } from './vcpu.js';
+export type { MonitorListener, VmEvent, VmEventAnswer } from './vm_event/listener.js';
 export { type Fault, type Guest, type ModelSnapshot, ModelXen } from './xen.js';

@@ -1,52 +1,50 @@
-/** A virtual processor of the software Xen, and what code in the guest could make it do. */
+/** A virtual processor of the software Xen: its state, and how it carries out what code in the guest does. */
 
 import { errno } from '../abi/errno.js';
 import { hvm_hw_cpu } from '../abi/hvm/save.js';
-import { PAGE_SHIFT, PAGE_SIZE } from '../abi/xen.js';
-import { EXECUTE, READ, WRITE } from './access.js';
-import { INVALID_ALTP2M } from './altp2m.js';
+import { PAGE_SHIFT } from '../abi/xen.js';
+import { EXECUTE } from './access.js';
+import { type AltView, INVALID_ALTP2M } from './altp2m.js';
 import type { Domain } from './domain.js';
-import { type AccessKind, accessPage } from './ept.js';
-import {
-  VM_EVENT_FLAG_ALTERNATE_P2M,
-  VM_EVENT_FLAG_VCPU_PAUSED,
-  VM_EVENT_REASON_SINGLESTEP,
-  type VmEvent,
-  type VmEventAnswer,
-} from './monitor.js';
+import { Cpu } from './guest/cpu.js';
+import { type Attempt, GuestResult, type Instruction, NOT_FINISHED, raised, VECTOR_PF } from './guest/instruction.js';
+import { applyAnswer } from './guest/resume.js';
+import { vmcall } from './guest/system.js';
+import type { P2m } from './p2m.js';
+import { translateInXen } from './paging/walk.js';
+import { Registers } from './registers.js';
+import { monitorInterrupt, monitorSinglestep } from './vm_event/traps.js';
+import { VcpuEvents, type VcpuEventsState } from './vm_event/vcpu_events.js';
 
-/** How one instruction of a guest ended. */
-export interface GuestResult {
-  /** The vector of the exception it raised, or null: 6 is #UD, 20 is #VE. */
-  readonly exception: number | null;
-}
+/** After so many tries at one instruction without waiting, the vCPU is taken to go round in circles. */
+const ROUNDS = 1000;
+/** `gfn` of an event whose instruction pointer no page table translates. */
+const NO_GFN = 0xffff_ffff_ffff_ffffn;
 
-/** How an instruction that reaches memory ended. */
-export interface GuestAccess extends GuestResult {
-  /** False when the vCPU did not get past it: its vm_event is not answered, or its domain has crashed. */
-  readonly finished: boolean;
-}
-
-/** How a load, or the fetch of an instruction, ended. */
-export interface GuestRead extends GuestAccess {
-  /** What was read; zeroes when it raised an exception or did not finish. */
-  readonly bytes: Uint8Array;
-}
-
-const VECTOR_UD = 6;
-/** The VMFUNC leaf that switches the EPT pointer, and the length of the list that it looks in. */
-const VMFUNC_EPTP_SWITCHING = 0;
-const EPTP_LIST_ENTRIES = 512;
-
-/** The guest tried to run while its domain is paused, shut down or gone. */
+/** The guest tried to run while its domain is paused, shut down or gone, or while its event waits for an answer. */
 export class VcpuNotRunningError extends Error {
   override readonly name = 'VcpuNotRunningError';
 }
 
-/** A saved {@link Vcpu}: plain JSON. */
+/** An exception or interrupt that is put into a vCPU from outside (`struct x86_event`). */
+export interface InjectedEvent {
+  readonly vector: number;
+  /** `X86_EVENTTYPE_*`. */
+  readonly type: number;
+  readonly errorCode: number;
+  /** Of the instruction that raises it; 0 where none does. */
+  readonly insnLength: number;
+  /** For a page fault. */
+  readonly cr2: bigint;
+}
+
+/** A saved {@link Vcpu}: plain JSON. An instruction under way is no part of it: it is code, not state. */
 export interface VcpuState {
   /** `struct hvm_hw_cpu` in base64. */
   readonly context: string;
+  /** In decimal digits. */
+  readonly xcr0: string;
+  readonly msrs: readonly (readonly [msr: number, value: string])[];
   readonly online: boolean;
   readonly initialised: boolean;
   readonly altp2mIndex: number;
@@ -54,89 +52,74 @@ export interface VcpuState {
   readonly vmfuncEnabled: boolean;
   readonly singleStep: boolean;
   readonly fastSinglestepTo: number | null;
+  readonly injected: (Omit<InjectedEvent, 'cr2'> & { readonly cr2: string }) | null;
+  readonly vmEvents: VcpuEventsState;
 }
 
-export class Vcpu {
+/** The instruction that the vCPU is at. */
+interface Current {
+  readonly instruction: Instruction;
+  /** Where it is, once it had to wait: an agent that moves the instruction pointer has the vCPU go on elsewhere. */
+  rip: bigint | null;
+  /** How it ended, when only an answer is waited for. */
+  result: GuestResult | null;
+}
+
+export class Vcpu extends Cpu<GuestResult> {
   readonly domain: Domain;
   readonly id: number;
   /** `struct hvm_hw_cpu`. */
   readonly context: Uint8Array = new Uint8Array(hvm_hw_cpu.size);
-  /** Whether the vCPU has been started (it was given a context) and has not gone down. */
-  online = false;
   /** Whether it was ever given a context. */
   initialised = false;
+  /** {@link context} by name. */
+  readonly registers: Registers = new Registers(this.context);
+  /** MSRs that have been written and are not in {@link context}. */
+  readonly msrs: Map<number, bigint> = new Map();
   /** Its altp2m view; 0xffff while altp2m is off. */
   altp2mIndex = INVALID_ALTP2M;
   /** Machine frame of its #VE information page, or null. */
   vePage: number | null = null;
   /** "Enable VM functions" in the VMCS: set with the first #VE page, cleared only when altp2m goes off with one set. */
   vmfuncEnabled = false;
+  /** What vm_events hold it up for. */
+  readonly vmEvents: VcpuEvents = new VcpuEvents();
+  #online = false;
   #singleStep = false;
   #fastSinglestepTo: number | null = null;
+  #injected: InjectedEvent | null = null;
+  #current: Current | null = null;
 
   constructor(domain: Domain, id: number) {
+    super();
     this.domain = domain;
     this.id = id;
   }
 
-  /**
-   * The VMFUNC instruction.
-   *
-   * @param leaf 0 is EPTP switching; Xen enables no other
-   * @param index the view to enter
-   * @returns exception 6 (#UD) when VMFUNC is not enabled on the vCPU (`xc_altp2m_set_vcpu_enable_notify` does that),
-   *   the leaf is not 0, or the view does not exist or is hidden. Otherwise the vCPU is in the view. A view that holds
-   *   nothing yet raises #VE on the first access in it, when the vCPU has a free #VE page.
-   *
-   * Source: Intel SDM vol. 3, "VM functions"; Xen's `vmx_vcpu_update_vmfunc_ve` and its VMFUNC exit.
-   */
-  vmfunc(leaf: number, index: number): GuestResult {
-    this.#mustRun();
+  /** Whether the vCPU has been started (it was given a context) and has not gone down. */
+  get online(): boolean {
+    return this.#online;
+  }
+
+  set online(on: boolean) {
+    this.#online = on;
+    if (on) this.domain.host.vcpusChanged();
+  }
+
+  /** Whether it gets processor time now. */
+  get canRun(): boolean {
+    return this.domain.runs && this.#online && !this.vmEvents.held;
+  }
+
+  /** The view that it is in; null while altp2m is off. */
+  get altView(): AltView | null {
     const { altp2m } = this.domain;
-    const switched =
-      this.vmfuncEnabled &&
-      altp2m.active &&
-      leaf === VMFUNC_EPTP_SWITCHING &&
-      index < EPTP_LIST_ENTRIES &&
-      altp2m.vmfunc(this, index);
-    if (!switched) return { exception: VECTOR_UD };
-    this.#endInstruction();
-    return { exception: null };
+    return altp2m.active ? altp2m.view(this.altp2mIndex) : null;
   }
 
-  /** An instruction that cannot be decoded (ud2). */
-  undefinedInstruction(): GuestResult {
-    this.#mustRun();
-    return { exception: VECTOR_UD };
-  }
-
-  /**
-   * A load.
-   *
-   * @param address guest-physical; paging is off, so it is the linear address, too
-   * @param length bytes, 1 or more; it may cross pages
-   */
-  read(address: number | bigint, length: number): GuestRead {
-    return this.#load(address, length, READ);
-  }
-
-  /** A store. Nothing is written when one of its pages refuses it. */
-  write(address: number | bigint, bytes: Uint8Array): GuestAccess {
-    this.#mustRun();
-    const start = Number(address);
-    const pages: (Uint8Array | null)[] = [];
-    const outcome = this.#touch(start, bytes.length, WRITE, (page) => pages.push(page));
-    if (outcome) return outcome;
-    forEachPage(start, bytes.length, (offset, length, done, index) => {
-      pages[index]?.set(bytes.subarray(done, done + length), offset);
-    });
-    this.#endInstruction();
-    return { exception: null, finished: true };
-  }
-
-  /** Fetches and runs one instruction at `address`; `length` is its length in bytes. What it does itself is not modelled. */
-  execute(address: number | bigint, length = 1): GuestRead {
-    return this.#load(address, length, EXECUTE);
+  /** The table that its accesses go through. */
+  get table(): P2m {
+    return this.altView?.p2m ?? this.domain.p2m;
   }
 
   /**
@@ -147,22 +130,65 @@ export class Vcpu {
   hypercall(op: number, ...args: readonly number[]): number {
     this.#mustRun();
     if (this.domain.config.type !== 'hvm') return -errno.ENOSYS;
-    const rc = this.domain.host.guestHypercall(this, op, args);
-    this.#endInstruction();
-    return rc;
+    return this.issue(vmcall(op, args)).rc;
   }
 
-  /** HLT with interrupts off: the vCPU goes down for good, and with the last one the domain powers off. */
-  halt(): void {
-    this.#mustRun();
-    this.online = false;
-    this.domain.vcpuDown();
+  /**
+   * Goes on with the instruction that did not finish, now that its event may be answered.
+   *
+   * @returns how it ended; `finished: false`: the vCPU still waits; null: there is none
+   */
+  retry(): GuestResult | null {
+    if (!this.#current) return null;
+    return this.vmEvents.held ? NOT_FINISHED : this.issue(this.#current.instruction);
+  }
+
+  /**
+   * Carries out one instruction, as far as it gets.
+   *
+   * @returns how it ended; null: not yet, because the vCPU waits for its agent. Give the same one again to go on
+   * @internal
+   */
+  advance(instruction: Instruction): GuestResult | null {
+    if (this.#current?.instruction !== instruction) this.#begin(instruction);
+    for (let round = 0; round < ROUNDS; round++) {
+      const current = this.#current;
+      if (!current || this.vmEvents.held) return null;
+      const applied = this.#resume(current);
+      if (applied === null && current.result) {
+        this.#current = null;
+        return current.result;
+      }
+      const attempt = applied ?? this.#attempt(instruction);
+      if (attempt === 'stopped') {
+        this.#current = null;
+        return NOT_FINISHED;
+      }
+      if (attempt === 'again') {
+        current.rip ??= this.registers.get('rip');
+        continue;
+      }
+      current.result = attempt;
+      // the monitor trap is the processor's: what Xen does in its place is not stepped
+      if (applied === null && attempt.exception === null) this.#endInstruction();
+    }
+    return null;
   }
 
   /** Frame of the next instruction. */
   get instructionFrame(): number {
-    const context = new DataView(this.context.buffer);
-    return Number(context.getBigUint64(hvm_hw_cpu.at.rip, true) >> BigInt(PAGE_SHIFT));
+    return Number(this.registers.get('rip') >> BigInt(PAGE_SHIFT));
+  }
+
+  /** Frame of the next instruction as the guest's page tables say (`gfn_of_rip`). */
+  gfnOfRip(): bigint {
+    const { registers } = this;
+    const rip = BigInt.asUintN(64, registers.get('cs_base') + registers.get('rip'));
+    if (!registers.paging) return rip >> BigInt(PAGE_SHIFT);
+    const cr2 = registers.get('cr2');
+    const gpa = translateInXen(this, rip, EXECUTE);
+    registers.set('cr2', cr2);
+    return typeof gpa === 'number' ? BigInt(Math.floor(gpa / 4096)) : NO_GFN;
   }
 
   /** altp2m goes off: the #VE page is given back, and with it, if there is one, VMFUNC is disabled. */
@@ -182,142 +208,150 @@ export class Vcpu {
   /** Xen resets it (`vcpu_reset`): it is down, as if it had never been started. @internal */
   reset(): void {
     this.initialised = false;
-    this.online = false;
+    this.#online = false;
     this.context.fill(0);
+    this.msrs.clear();
+    this.registers.xcr0 = 1n;
+    this.#injected = null;
+    this.#current = null;
   }
 
-  /** Has it stop after each instruction, or no longer (XEN_DOMCTL_debug_op). @internal */
-  set singleStep(on: boolean) {
+  /**
+   * Puts an exception or interrupt into the vCPU: it takes it in the place of its current or next instruction.
+   *
+   * @returns 0, or -EBUSY: there is one already
+   */
+  inject(event: InjectedEvent): number {
+    if (this.#injected) return -errno.EBUSY;
+    this.#injected = event;
+    return 0;
+  }
+
+  /** Without a monitor trap flag Xen ignores it (`hvm_toggle_singlestep`). */
+  toggleSinglestep(): void {
+    if (this.domain.host.cpu.mtf) this.#singleStep = !this.#singleStep;
+  }
+
+  /** One instruction, then the view (`hvm_fast_singlestep`). */
+  fastSinglestep(view: number): void {
+    if (!this.domain.host.cpu.mtf || view >= this.domain.config.nrAltp2m) return;
+    this.#singleStep = true;
+    this.#fastSinglestepTo = view;
+  }
+
+  /** Switches single-stepping (`hvm_debug_op`). */
+  setSinglestep(on: boolean): void {
     this.#singleStep = on;
+    if (!on) this.#fastSinglestepTo = null;
   }
 
   /** What {@link restore} needs to make this vCPU again. */
   save(): VcpuState {
     return {
       context: Buffer.from(this.context).toString('base64'),
-      online: this.online,
+      xcr0: String(this.registers.xcr0),
+      msrs: [...this.msrs].map(([msr, value]) => [msr, String(value)]),
+      online: this.#online,
       initialised: this.initialised,
       altp2mIndex: this.altp2mIndex,
       vePage: this.vePage,
       vmfuncEnabled: this.vmfuncEnabled,
       singleStep: this.#singleStep,
       fastSinglestepTo: this.#fastSinglestepTo,
+      injected: this.#injected && { ...this.#injected, cr2: String(this.#injected.cr2) },
+      vmEvents: this.vmEvents.save(),
     };
   }
 
   restore(state: VcpuState): void {
     this.context.set(Buffer.from(state.context, 'base64'));
-    this.online = state.online;
+    this.registers.xcr0 = BigInt(state.xcr0);
+    for (const [msr, value] of state.msrs) this.msrs.set(msr, BigInt(value));
+    this.#online = state.online;
     this.initialised = state.initialised;
     this.altp2mIndex = state.altp2mIndex;
     this.vePage = state.vePage;
     this.vmfuncEnabled = state.vmfuncEnabled;
     this.#singleStep = state.singleStep;
     this.#fastSinglestepTo = state.fastSinglestepTo;
+    this.#injected = state.injected && { ...state.injected, cr2: BigInt(state.injected.cr2) };
+    this.vmEvents.restore(state.vmEvents);
   }
 
-  /** Reports an event to the agent. @internal */
-  reportEvent(reason: number, paused: boolean, memAccess?: VmEvent['memAccess']): VmEventAnswer | null {
-    const { altp2m, monitor } = this.domain;
-    if (!monitor) return {};
-    return monitor({
-      reason,
-      flags: (paused ? VM_EVENT_FLAG_VCPU_PAUSED : 0) | (altp2m.active ? VM_EVENT_FLAG_ALTERNATE_P2M : 0),
-      vcpuId: this.id,
-      altp2mIndex: altp2m.active ? this.altp2mIndex : 0,
-      ...(memAccess ? { memAccess } : {}),
-    });
-  }
-
-  /** Honours the single-step part of an answer. Without a monitor trap flag Xen ignores it. @internal */
-  applyStepping(answer: VmEventAnswer): void {
-    if (!this.domain.host.cpu.mtf) return;
-    if (answer.toggleSinglestep === true) this.#singleStep = !this.#singleStep;
-    if (answer.fastSinglestep !== undefined && answer.fastSinglestep < this.domain.config.nrAltp2m) {
-      this.#singleStep = true;
-      this.#fastSinglestepTo = answer.fastSinglestep;
-    }
-  }
-
-  #load(address: number | bigint, length: number, kind: AccessKind): GuestRead {
+  protected issue(instruction: Instruction): GuestResult {
     this.#mustRun();
-    const start = Number(address);
-    const bytes = new Uint8Array(length);
-    const outcome = this.#touch(start, length, kind, (page, offset, count, done) => {
-      if (page) bytes.set(page.subarray(offset, offset + count), done);
-      else bytes.fill(0xff, done, done + count);
-    });
-    if (outcome) return { ...outcome, bytes: bytes.fill(0) };
-    this.#endInstruction();
-    return { exception: null, finished: true, bytes };
+    return this.advance(instruction) ?? NOT_FINISHED;
   }
 
-  /** Gets at every page of a range; null when all were had. */
-  #touch(
-    start: number,
-    length: number,
-    kind: AccessKind,
-    visit: (page: Uint8Array | null, offset: number, length: number, done: number) => void,
-  ): GuestAccess | null {
-    if (!Number.isSafeInteger(start) || start < 0 || !Number.isInteger(length) || length < 1) {
-      throw new RangeError(
-        `a guest's access needs a physical address and a length of at least 1, not ${start}, ${length}`,
-      );
+  #attempt(instruction: Instruction): Attempt {
+    const { domain } = this;
+    return domain.dying || domain.shutdownCode !== null ? 'stopped' : instruction.attempt(this);
+  }
+
+  #begin(instruction: Instruction): void {
+    const left = this.#current;
+    // an instruction that nobody waits for any more: what the agent had Xen do about it is done
+    if (left) this.#resume(left);
+    instruction.begin?.(this);
+    this.#current = { instruction, rip: null, result: null };
+  }
+
+  /**
+   * What Xen does before the vCPU enters the guest again (`hvm_do_resume`).
+   *
+   * @returns how the instruction ended by it, `'again'` when the vCPU has to wait once more, or null: nothing to report
+   */
+  #resume(current: Current): Attempt | null {
+    const { vmEvents, registers } = this;
+    if (vmEvents.unsettled) {
+      const applied = applyAnswer(this, current.result ? null : current.instruction);
+      if (applied !== null) return applied;
     }
-    let outcome: GuestAccess | null = null;
-    forEachPage(start, length, (offset, count, done) => {
-      if (outcome) return;
-      const access = accessPage(this, start + done, kind);
-      if (access === 'stopped') outcome = { exception: null, finished: false };
-      else if (access === 'unmapped') visit(null, offset, count, done);
-      else if ('exception' in access) outcome = { exception: access.exception, finished: true };
-      else visit(access.page, offset, count, done);
-    });
-    return outcome;
+    if (this.#injected) {
+      if (vmEvents.nextInterrupt && this.domain.ring) {
+        vmEvents.nextInterrupt = false;
+        monitorInterrupt(this, this.#injected);
+        if (vmEvents.held) return 'again';
+      }
+      return this.#takeInjected(this.#injected);
+    }
+    const { rip } = current;
+    return rip !== null && !current.result && registers.get('rip') !== rip ? new GuestResult(null, true) : null;
+  }
+
+  #takeInjected({ vector, errorCode, insnLength, cr2 }: InjectedEvent): GuestResult {
+    this.#injected = null;
+    if (vector === VECTOR_PF) this.registers.set('cr2', cr2);
+    this.registers.skip(insnLength);
+    return raised(vector, errorCode);
   }
 
   /** After each instruction: the monitor trap, when the vCPU is being stepped. */
   #endInstruction(): void {
     if (!this.#singleStep) return;
-    const { altp2m } = this.domain;
     // a fast step is between Xen and its answer: it does not need the agent to have asked for events of steps
     if (this.#fastSinglestepTo !== null) {
-      altp2m.switchByEvent(this, this.#fastSinglestepTo);
-      this.#singleStep = false;
-      this.#fastSinglestepTo = null;
+      this.domain.altp2m.switchByEvent(this, this.#fastSinglestepTo);
+      this.setSinglestep(false);
       return;
     }
-    if (!this.domain.monitorSinglestep) return;
-    const answer = this.reportEvent(VM_EVENT_REASON_SINGLESTEP, true);
-    if (!answer) return;
-    this.applyStepping(answer);
-    if (answer.alternateP2m !== undefined) altp2m.switchByEvent(this, answer.alternateP2m);
+    monitorSinglestep(this);
   }
 
   #mustRun(): void {
+    if (this.canRun) return;
     const { domain } = this;
-    if (domain.runs && this.online) return;
     const state = domain.dying
-      ? 'is destroyed'
+      ? 'the domain is destroyed'
       : domain.shutdownCode !== null
-        ? 'is shut down'
+        ? 'the domain is shut down'
         : domain.pauseCount > 0
-          ? 'is paused'
-          : `has vCPU ${this.id} down`;
-    throw new VcpuNotRunningError(`vCPU ${this.id} of domain ${domain.domid} does not run: the domain ${state}`);
-  }
-}
-
-/** Cuts a range into its parts by page. */
-function forEachPage(
-  start: number,
-  length: number,
-  visit: (offset: number, length: number, done: number, index: number) => void,
-): void {
-  for (let done = 0, index = 0; done < length; index++) {
-    const offset = (start + done) % PAGE_SIZE;
-    const count = Math.min(PAGE_SIZE - offset, length - done);
-    visit(offset, count, done, index);
-    done += count;
+          ? 'the domain is paused'
+          : !this.#online
+            ? 'it is down'
+            : this.vmEvents.pauseCount > 0
+              ? 'its vm_event is not answered'
+              : 'the vm_event ring is full';
+    throw new VcpuNotRunningError(`vCPU ${this.id} of domain ${domain.domid} does not run: ${state}`);
   }
 }

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { errno } from '../abi/errno.js';
+import { HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import { atLeast, isRelease, type Release } from '../abi/release.js';
 import {
   __HYPERVISOR_argo_op,
@@ -25,7 +26,6 @@ import { argoOp } from './argo/op.js';
 import { type Caller, lookupDomain } from './caller.js';
 import { ArenaMemory, GuestMemory } from './caller_memory.js';
 import { ModelConnection } from './connection.js';
-import { ConsoleRing } from './console_ring.js';
 import { Domain, type DomainConfig, type DomainState } from './domain.js';
 import { EvtchnDevice } from './evtchn_device.js';
 import { mapForeign } from './foreign_mapping.js';
@@ -46,6 +46,8 @@ import type { Vcpu } from './vcpu.js';
 const ARENA_BASE = 0x7f00_0000_0000;
 const DEFAULT_PAGES = 2 ** 30;
 const DOM0_PAGES = 0x4_0000;
+/** Where libxc's domain builder sets the monitor ring's frame aside: among the special pages below 0xff000. */
+const MONITOR_RING_PFN = 0xfeff9;
 
 /** A guest of the software Xen. */
 export interface Guest {
@@ -84,10 +86,6 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly memory: MachineMemory;
   readonly arena: Arena;
   readonly domains = new Map<number, Domain>();
-  /** What Xen has printed: `xl dmesg`. */
-  readonly console = new ConsoleRing();
-  /** Which domain gets a global virtual interrupt, where it is not dom0. */
-  readonly #virqHandlers = new Map<number, Domain>();
   readonly argo: Argo;
   readonly dom0: Domain;
   readonly #evtchn: EvtchnDevice;
@@ -95,7 +93,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly #altp2mBooted: boolean;
   /** @internal */
   readonly dom0Caller: Caller;
-  readonly #kernels = new WeakMap<Domain, Caller>();
+  readonly #kernels = new WeakMap<Vcpu, Caller>();
   readonly #faults: { op: number | undefined; errno: number; times: number }[] = [];
   #lastDomid = 0;
   #restrictedTo: number | null = null;
@@ -113,7 +111,6 @@ export class ModelXen implements Hypervisor, CreateHost {
     const argoWords = argo === 'mac-permissive' ? ' argo=1,mac-permissive=1' : this.argo.on ? ' argo=1' : '';
     this.commandLine = `console=com1${altp2m ? ' altp2m=1' : ''}${argoWords}`;
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
-    this.console.print(`Xen version ${release}.0-model`, `Command line: ${this.commandLine}`);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
     this.dom0 = this.#makeDom0();
     this.#evtchn = new EvtchnDevice({
@@ -123,6 +120,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       lookup: (domid) => this.dom0Caller.lookup(domid)?.events ?? null,
     });
     this.dom0Caller = {
+      vcpu: null,
       domain: this.dom0,
       privileged: true,
       memory: new ArenaMemory(this.arena),
@@ -190,12 +188,7 @@ export class ModelXen implements Hypervisor, CreateHost {
 
   /** @internal */
   sendGlobalVirq(virq: number): void {
-    (this.#virqHandlers.get(virq) ?? this.dom0).events.raiseVirq(virq);
-  }
-
-  /** @internal */
-  setVirqHandler(virq: number, domain: Domain): void {
-    this.#virqHandlers.set(virq, domain);
+    this.dom0.events.raiseVirq(virq);
   }
 
   grantTable(): never {
@@ -235,6 +228,11 @@ export class ModelXen implements Hypervisor, CreateHost {
    */
   createGuest(options: GuestOptions = {}): Guest {
     const domain = this.addGuest(options);
+    if (domain.isHvm) {
+      domain.params[HVM_PARAM_MONITOR_RING_PFN] = BigInt(MONITOR_RING_PFN);
+      // xc_monitor_enable populates it
+      domain.maxPages++;
+    }
     for (const vcpu of domain.vcpus) vcpu.start();
     domain.pauseCount = 0;
     return asGuest(domain);
@@ -294,6 +292,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       domain.restore(state);
     }
     xen.memory.restore(snapshot.memory);
+    for (const state of snapshot.domains) xen.domains.get(state.config.domid)?.restoreRing(state);
     xen.argo.restore(snapshot.argo);
     xen.#lastDomid = snapshot.lastDomid;
     return xen;
@@ -303,6 +302,11 @@ export class ModelXen implements Hypervisor, CreateHost {
   guest(domid: number): Guest | null {
     const domain = domid === this.dom0.domid ? undefined : this.domains.get(domid);
     return domain ? asGuest(domain) : null;
+  }
+
+  /** @internal */
+  vcpusChanged(): void {
+    // nobody schedules vCPUs yet
   }
 
   /** @internal */
@@ -324,7 +328,6 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** @internal */
   destroy(domain: Domain): void {
     if (domain.dying) return;
-    for (const [virq, handler] of this.#virqHandlers) if (handler === domain) this.#virqHandlers.delete(virq);
     this.argo.teardown(domain);
     domain.die(() => this.domains.delete(domain.domid));
   }
@@ -332,21 +335,23 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** @internal */
   guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number {
     const [a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0] = args;
-    return this.#dispatch(this.#kernelOf(vcpu.domain), op, a1, a2, a3, a4, a5);
+    return this.#dispatch(this.#kernelOf(vcpu), op, a1, a2, a3, a4, a5);
   }
 
   /** A domain's own kernel as a caller: its addresses are guest-physical. */
-  #kernelOf(domain: Domain): Caller {
-    const known = this.#kernels.get(domain);
+  #kernelOf(vcpu: Vcpu): Caller {
+    const known = this.#kernels.get(vcpu);
     if (known) return known;
+    const { domain } = vcpu;
     const caller: Caller = {
+      vcpu,
       domain,
       privileged: domain === this.dom0,
       memory: new GuestMemory((address, write) => domain.page(Math.floor(address / PAGE_SIZE), write)),
       abi: domain.config.abi ?? 64,
       lookup: (domid) => lookupDomain(domain, this.domains, domid),
     };
-    this.#kernels.set(domain, caller);
+    this.#kernels.set(vcpu, caller);
     return caller;
   }
 

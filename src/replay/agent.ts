@@ -1,12 +1,8 @@
 /** The introspection agent of the recordings: takes each event that the guest causes and answers it as recorded. */
 
 import { XENMEM_access } from '../abi/memory.js';
-import {
-  type MonitorListener,
-  VM_EVENT_REASON_MEM_ACCESS,
-  type VmEvent,
-  type VmEventAnswer,
-} from '../model/monitor.js';
+import { VM_EVENT_REASON_MEM_ACCESS } from '../abi/vm_event.js';
+import type { MonitorListener, VmEvent, VmEventAnswer } from '../model/index.js';
 import { xc_altp2m_set_mem_access } from '../xc/altp2m.js';
 import type { XcInterface } from '../xc/interface.js';
 import { attempt } from './attempt.js';

@@ -4,6 +4,7 @@ import { errno } from '../abi/errno.js';
 import { encodeAccess } from '../abi/memory.js';
 import { XenError } from '../hypervisor/error.js';
 import { xc_get_mem_access, xc_set_mem_access, xc_set_mem_access_multi } from '../xc/mem_access.js';
+import { xc_monitor_singlestep } from '../xc/monitor.js';
 import { readAccessLists } from './access_lists.js';
 import type { CallTable } from './call.js';
 import { u32 } from './expected.js';
@@ -25,8 +26,7 @@ export const MONITOR_CALLS: CallTable = {
     prepare: (args) => {
       const enable = args.flag('enable');
       return (session, domid) => {
-        const domain = hvmDomain(session, domid, 'xc_monitor_singlestep');
-        check('xc_monitor_singlestep', domid, domain.monitorSinglestepEvents(enable));
+        xc_monitor_singlestep(session.xch, domid, enable);
       };
     },
   },

@@ -4,7 +4,7 @@
  * raise #VE in views that are still empty, and so decide later answers.
  */
 
-import { type GuestAccess, type Vcpu, VcpuNotRunningError } from '../model/index.js';
+import { type GuestResult, type Vcpu, VcpuNotRunningError } from '../model/index.js';
 import { RecordingError } from './error.js';
 
 /** The program and its descriptor table, the interrupt table, the stack (it grows down to here), the mailbox. */
@@ -215,8 +215,8 @@ export class GuestDriver {
     this.#check(this.#vcpu.write(gpa, bytes));
   }
 
-  #check(access: Pick<GuestAccess, 'exception'> & Partial<Pick<GuestAccess, 'finished'>>): void {
-    if (access.finished === false) throw new Stopped();
+  #check(access: GuestResult): void {
+    if (!access.finished) throw new Stopped();
     if (access.exception !== null) throw new Fault(access.exception);
   }
 

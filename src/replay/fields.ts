@@ -22,23 +22,23 @@ function wrong(at: string, value: unknown, wanted: string): never {
 export class Fields {
   /** Where the object is in the file: `steps[3].args`. */
   readonly at: string;
-  readonly #members: Readonly<Record<string, unknown>>;
-  readonly #asked: string[] = [];
+  readonly #members: ReadonlyMap<string, unknown>;
+  readonly #asked = new Set<string>();
 
   constructor(value: unknown, at: string) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       wrong(at || 'the recording', value, 'an object');
     }
     this.at = at;
-    this.#members = value as Readonly<Record<string, unknown>>;
+    this.#members = new Map(Object.entries(value));
   }
 
   has(key: string): boolean {
-    return Object.hasOwn(this.#members, key);
+    return this.#members.has(key);
   }
 
   keys(): string[] {
-    return Object.keys(this.#members);
+    return [...this.#members.keys()];
   }
 
   /** Place of a member. */
@@ -47,18 +47,18 @@ export class Fields {
   }
 
   raw(key: string): unknown {
-    this.#asked.push(key);
-    return this.has(key) ? this.#members[key] : undefined;
+    this.#asked.add(key);
+    return this.#members.get(key);
   }
 
   /** Takes a member that says nothing to the replay. */
   ignore(...keys: readonly string[]): void {
-    this.#asked.push(...keys);
+    for (const key of keys) this.#asked.add(key);
   }
 
   /** Throws when there is a member that was not asked for. */
   end(): void {
-    const unknown = this.keys().find((key) => !this.#asked.includes(key));
+    const unknown = this.keys().find((key) => !this.#asked.has(key));
     if (unknown !== undefined) throw new RecordingError(`${this.place(unknown)} is unknown`);
   }
 

@@ -188,7 +188,7 @@ test('stepping reports an event after each instruction, until it is switched off
     steps++;
     return {};
   });
-  guest.domain.monitorSinglestepEvents(true);
+  xc.xc_monitor_singlestep(xch, d, true);
   guest.vcpus[0].read(0, 1);
   assert.equal(steps, 0);
   xc.xc_domain_debug_control(xch, d, xc.XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON, 0);

@@ -99,7 +99,7 @@ const CALLS: readonly Call[] = [
   ],
   [
     (x) => memory.xc_domain_populate_physmap_exact(x, 1, 0, 0, [0x400, 0x401, 9]),
-    'xc_domain_populate_physmap(domid=1, order=0, flags=0, frames=[0x400 and 1 more, 0x9]) = 0',
+    'xc_domain_populate_physmap(domid=1, order=0, flags=0, frames=[0x400 and 1 more, 0x9]) = 1',
   ],
   [
     (x) => memory.xc_domain_decrease_reservation_exact(x, 1, 0, [0x3ff]),
@@ -109,7 +109,7 @@ const CALLS: readonly Call[] = [
     (x) => memory.xc_domain_increase_reservation(x, 1, 1, 0, 0),
     'xc_domain_increase_reservation(domid=1, nr=1, order=0, flags=0) = 1',
   ],
-  [(x) => memory.xc_domain_maximum_gpfn(x, 1), 'xc_domain_maximum_gpfn(domid=1) = 1023'],
+  [(x) => memory.xc_domain_maximum_gpfn(x, 1), 'xc_domain_maximum_gpfn(domid=1) = 1024'],
   [(x) => xc_map_foreign_range(x, 1, 5000, 1, 4).close(), 'mapForeign(domid=1, gfns=[0x4, 0x5], prot=r) = 0'],
   [(x) => xc_map_foreign_range(x, 9, 1, 3, 4), 'mapForeign(domid=9, gfns=[0x4], prot=rw) = -ESRCH'],
   [(x) => version.xc_version(x, 0), 'xc_version(cmd=version) = 4.17'],
@@ -240,8 +240,8 @@ describe('a trace', () => {
       'xc_set_mem_access_multi(domid=1, nr=2, pfns=[0x1, 0x2], access=[rwx, r])',
       'xc_set_mem_access_multi(domid=1, nr=2)',
       'hypercall(12, 0x15, ADDRESS, 0x0, 0x0, 0x0)',
-      'xc_monitor_singlestep(domid=1, enable=1)',
-      'xc_monitor(domid=1, op=2, event=0)',
+      'xc_monitor_singlestep(domid=1, enable=1) = 0',
+      'xc_monitor(domid=1, op=2, event=0) = 0',
       'xc_vm_event_control(domid=1, op=0, mode=2)',
     ]);
   });

@@ -4,6 +4,8 @@ import { struct } from '../layout.js';
 
 export const HVMOP_set_param = 0;
 export const HVMOP_get_param = 1;
+/** Tells the guest's agent; it has no argument. */
+export const HVMOP_guest_request_vm_event = 24;
 export const HVMOP_altp2m = 25;
 
 /** Has been 1 since altp2m exists: only the list of commands grew. */

@@ -12,18 +12,13 @@ export const EVTCHN_NODE = '/dev/xen/evtchn';
 
 export class PrivcmdEventChannels implements EventChannels {
   readonly #native: NativeEvtchn;
-  readonly #closing: () => void;
   #closed = false;
 
-  /**
-   * @param closing called when it closes
-   * @throws XenError
-   */
-  constructor(addon: Addon, same: EventDescriptors | undefined, closing: () => void) {
+  /** @throws XenError */
+  constructor(addon: Addon, same?: EventDescriptors) {
     const native = same === undefined ? addon.openEvtchn(null) : openAgain(addon, same);
     if (typeof native === 'number') throw openError(native, same);
     this.#native = native;
-    this.#closing = closing;
   }
 
   get fd(): number {
@@ -91,10 +86,8 @@ export class PrivcmdEventChannels implements EventChannels {
   }
 
   close(): void {
-    if (this.#closed) return;
     this.#closed = true;
     this.#native.close();
-    this.#closing();
   }
 
   [Symbol.dispose](): void {

@@ -7,28 +7,32 @@ import {
   XEN_DOMCTL_getdomaininfo,
   XEN_DOMCTL_gethvmcontext,
   XEN_DOMCTL_gethvmcontext_partial,
+  XEN_DOMCTL_getpageframeinfo3,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
+  XEN_DOMCTL_monitor_op,
   XEN_DOMCTL_pausedomain,
   XEN_DOMCTL_set_access_required,
   XEN_DOMCTL_set_paging_mempool_size,
-  XEN_DOMCTL_set_virq_handler,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_unpausedomain,
+  XEN_DOMCTL_vm_event_op,
   xen_domctl,
 } from '../../abi/domctl.js';
 import { errno } from '../../abi/errno.js';
 import { atLeast, releaseAbi } from '../../abi/release.js';
-import { DOMID_FIRST_RESERVED, NR_VIRQS, PAGE_SIZE } from '../../abi/xen.js';
+import { DOMID_FIRST_RESERVED, DOMID_INVALID, PAGE_SIZE } from '../../abi/xen.js';
 import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { encodeDomainInfo } from '../domain_info.js';
-import { virqIsGlobal } from '../event_channels.js';
 import { type CreateHost, createDomain } from './createdomain.js';
 import { getHvmContext, getHvmContextPartial, setHvmContext } from './hvm_context.js';
+import { monitorOp } from './monitor_op.js';
+import { getPageFrameInfo } from './pageframeinfo_op.js';
 import { vcpuOp } from './vcpu_op.js';
+import { vmEventOp } from './vm_event_op.js';
 
 const OP = xen_domctl.at;
 /** A domain can be paused by toolstacks this often at once. */
@@ -62,6 +66,7 @@ export function domctl(host: CreateHost, caller: Caller, address: number): numbe
   const domid = view.getUint16(at + OP.domain, true);
   if (cmd === XEN_DOMCTL_createdomain) return xsmPriv(caller) || createDomain(call);
   if (cmd === XEN_DOMCTL_getdomaininfo) return xsmPriv(caller) || getDomainInfo(call, domid);
+  if (cmd === XEN_DOMCTL_vm_event_op && domid === DOMID_INVALID) return xsmPriv(caller) || vmEventOp(call, null);
   const domain = host.domains.get(domid);
   if (!domain) return -errno.ESRCH;
   return xsmPriv(caller) || onDomain(call, cmd, domain);
@@ -102,11 +107,15 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
       return getHvmContextPartial(call, domain);
     case XEN_DOMCTL_sethvmcontext:
       return setHvmContext(call, domain);
-    case XEN_DOMCTL_set_virq_handler:
-      return setVirqHandler(host, domain, view.getUint32(u, true));
     case XEN_DOMCTL_get_paging_mempool_size:
     case XEN_DOMCTL_set_paging_mempool_size:
       return pagingPool(call, cmd, domain);
+    case XEN_DOMCTL_getpageframeinfo3:
+      return getPageFrameInfo(call, domain);
+    case XEN_DOMCTL_vm_event_op:
+      return vmEventOp(call, domain);
+    case XEN_DOMCTL_monitor_op:
+      return monitorOp(call, domain);
     default:
       return vcpuOp(call, cmd, domain);
   }
@@ -131,13 +140,6 @@ function setAccessRequired(domain: Domain, self: boolean, required: boolean): nu
   if (self) return -errno.EPERM;
   domain.accessRequired = required;
   if (domain.altp2m.active) domain.altp2m.accessRequired = required;
-  return 0;
-}
-
-/** `set_global_virq_handler`. */
-function setVirqHandler(host: CreateHost, domain: Domain, virq: number): number {
-  if (virq >= NR_VIRQS || !virqIsGlobal(virq) || domain.dying) return -errno.EINVAL;
-  host.setVirqHandler(virq, domain);
   return 0;
 }
 

@@ -1,7 +1,13 @@
 /** The hvm_op hypercall (`do_hvm_op`): parameters of HVM domains, and altp2m. */
 
 import { errno } from '../../abi/errno.js';
-import { HVMOP_altp2m, HVMOP_get_param, HVMOP_set_param, xen_hvm_param } from '../../abi/hvm/hvm_op.js';
+import {
+  HVMOP_altp2m,
+  HVMOP_get_param,
+  HVMOP_guest_request_vm_event,
+  HVMOP_set_param,
+  xen_hvm_param,
+} from '../../abi/hvm/hvm_op.js';
 import {
   HVM_PARAM_ALTP2M,
   HVM_PARAM_CALLBACK_IRQ,
@@ -17,6 +23,7 @@ import {
 import { type Caller, xsmTarget } from '../caller.js';
 import type { Host } from '../domain.js';
 import { isParam, setParam } from '../hvm_params.js';
+import { monitorGuestRequest } from '../vm_event/traps.js';
 import { altp2mOp } from './altp2m_op.js';
 
 const F = xen_hvm_param.at;
@@ -28,6 +35,10 @@ export function hvmOp(host: Host, altp2mBooted: boolean, caller: Caller, op: num
     case HVMOP_set_param:
     case HVMOP_get_param:
       return param(caller, op, address);
+    case HVMOP_guest_request_vm_event:
+      if (address !== 0) return -errno.EINVAL;
+      if (caller.vcpu) monitorGuestRequest(caller.vcpu);
+      return 0;
     default:
       return -errno.ENOSYS;
   }

@@ -92,7 +92,7 @@ function accessOp(caller: Caller, address: number): number {
   if (!domain.isHvm || !domain.config.hap || domain.host.cpu.vendor !== 'intel') return -errno.EINVAL;
   const denied = xsmPriv(caller);
   if (denied) return denied;
-  if (!domain.monitor) return -errno.ENODEV;
+  if (!domain.ring) return -errno.ENODEV;
   const op = view.getUint8(at + ACCESS.op);
   switch (op) {
     case XENMEM_access_op_set_access:

@@ -131,6 +131,6 @@ function debugOp(call: Domctl, domain: Domain): number {
   const op = view.getUint32(u + DEBUG.at.op, true);
   if (op > XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON) return -errno.ENOSYS;
   if (!domain.host.cpu.mtf) return -errno.EOPNOTSUPP;
-  vcpu.singleStep = op === XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON;
+  vcpu.setSinglestep(op === XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON);
   return 0;
 }
