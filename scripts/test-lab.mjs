@@ -2,21 +2,20 @@
 /**
  * `npm run test:lab`: the conformance tests on real Xen, by privcmd and by libxen in QEMU, the altp2m ones in Bochs, and
  * the difference run. `npm run test:lab -- PART...` runs only those: qemu-privcmd, qemu-libxen, bochs, difference.
+ *
+ * An emulator keeps one processor busy, so QEMU's parts and Bochs' run side by side where there are two. What a part
+ * prints then comes when it ends.
  */
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 process.chdir(root);
-
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
-  if (error) throw error;
-  return status ?? 1;
-}
 
 const tests = join('build', 'test', 'conformance');
 const files = () => readdirSync(tests).filter((file) => file.endsWith('.test.js'));
@@ -24,21 +23,24 @@ const files = () => readdirSync(tests).filter((file) => file.endsWith('.test.js'
 /** The tests as one process in dom0: each file as a process of its own would take the emulator a second each. */
 function conformance(engine, target, chosen, options) {
   const lab = [join('dist', 'lab', 'cli.js'), '--engine', engine, '--include', join('build', 'test'), ...options, '--'];
-  const program = ['node', join(tests, 'all.js'), ...chosen];
-  return run(process.execPath, [...lab, 'env', `XENCTRL_TEST_TARGET=${target}`, ...program]);
+  return [...lab, 'env', `XENCTRL_TEST_TARGET=${target}`, 'node', join(tests, 'all.js'), ...chosen];
 }
 
+/** Each part: whose processor time it takes, and the arguments of node. */
 const PARTS = {
-  'qemu-privcmd': () => conformance('qemu', 'privcmd', files(), ['--timeout', '1200']),
-  'qemu-libxen': () => conformance('qemu', 'libxen', files(), ['--timeout', '1200']),
-  bochs: () =>
-    conformance(
-      'bochs',
-      'privcmd',
-      files().filter((file) => file.startsWith('altp2m')),
-      [],
-    ),
-  difference: () => run(process.execPath, [join('build', 'test', 'difference', 'run.js')]),
+  'qemu-privcmd': { engine: 'qemu', args: () => conformance('qemu', 'privcmd', files(), ['--timeout', '1200']) },
+  'qemu-libxen': { engine: 'qemu', args: () => conformance('qemu', 'libxen', files(), ['--timeout', '1200']) },
+  difference: { engine: 'bochs', args: () => [join('build', 'test', 'difference', 'run.js')] },
+  bochs: {
+    engine: 'bochs',
+    args: () =>
+      conformance(
+        'bochs',
+        'privcmd',
+        files().filter((file) => file.startsWith('altp2m')),
+        ['--timeout', '900'],
+      ),
+  },
 };
 
 const chosen = process.argv.slice(2);
@@ -47,6 +49,7 @@ if (unknown !== undefined) {
   console.error(`test:lab has no part '${unknown}'; there are: ${Object.keys(PARTS).join(', ')}`);
   process.exit(2);
 }
+const names = chosen.length > 0 ? chosen : Object.keys(PARTS);
 
 const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
 for (const args of [
@@ -54,23 +57,53 @@ for (const args of [
   [tsc, '-p', 'test/tsconfig.json'],
   [join('scripts', 'build-guest.mjs')],
 ]) {
-  const status = run(process.execPath, args);
-  if (status !== 0) process.exit(status);
+  const { status, error } = spawnSync(process.execPath, args, { stdio: 'inherit' });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
 }
 
-const outcomes = [];
-for (const [name, part] of Object.entries(PARTS)) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue;
-  const start = Date.now();
-  console.log(`\n== ${name}`);
-  const status = part();
-  outcomes.push({ name, status, seconds: Math.round((Date.now() - start) / 1000) });
+// the parts get the signal, too, and end by themselves: no emulator is left behind
+let interrupted = false;
+const running = new Set();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    interrupted = true;
+    for (const part of running) part.kill(signal);
+  });
 }
+
+const engines = [...new Set(names.map((name) => PARTS[name].engine))];
+const beside = engines.length > 1 && availableParallelism() > 1;
+const lanes = beside ? engines.map((engine) => names.filter((name) => PARTS[name].engine === engine)) : [names];
+const outcomes = [];
+
+async function run(name) {
+  const start = Date.now();
+  console.log(beside ? `== ${name} begins` : `\n== ${name}`);
+  const part = spawn(process.execPath, PARTS[name].args(), { stdio: beside ? 'pipe' : 'inherit' });
+  running.add(part);
+  const said = [];
+  part.stdout?.on('data', (piece) => said.push(piece));
+  part.stderr?.on('data', (piece) => said.push(piece));
+  const [status] = await once(part, 'close');
+  running.delete(part);
+  if (beside) process.stdout.write(`\n== ${name}\n${Buffer.concat(said)}`);
+  outcomes.push({ name, status: status ?? 1, seconds: Math.round((Date.now() - start) / 1000) });
+}
+
+async function runInTurn(lane) {
+  for (const name of lane) if (!interrupted) await run(name);
+}
+
+await Promise.all(lanes.map(runInTurn));
 
 console.log('');
-for (const { name, status, seconds } of outcomes) {
+for (const name of names) {
+  const outcome = outcomes.find((one) => one.name === name);
   // 124 and 125: the lab did not get the command done, so nothing was tested
-  const said = status === 0 ? 'passed' : status === 124 || status === 125 ? 'NOT RUN' : 'FAILED';
-  console.log(`${said.padEnd(8)} ${name} (${seconds} s)`);
+  const notRun = !outcome || outcome.status === 124 || outcome.status === 125;
+  const said = outcome?.status === 0 ? 'passed' : notRun ? 'NOT RUN' : 'FAILED';
+  console.log(`${said.padEnd(8)} ${name}${outcome ? ` (${outcome.seconds} s)` : ''}`);
 }
-process.exit(outcomes.every(({ status }) => status === 0) ? 0 : 1);
+const passed = outcomes.length === names.length && outcomes.every(({ status }) => status === 0);
+process.exit(interrupted ? 130 : passed ? 0 : 1);

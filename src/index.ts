@@ -126,10 +126,23 @@ export {
   VM_EVENT_X86_CR4,
   VM_EVENT_X86_XCR0,
 } from './abi/vm_event.js';
-export { DOMID_SELF, INVALID_GFN, PAGE_SIZE } from './abi/xen.js';
+export {
+  DOMID_SELF,
+  INVALID_GFN,
+  PAGE_SIZE,
+  VIRQ_ARGO,
+  VIRQ_CON_RING,
+  VIRQ_CONSOLE,
+  VIRQ_DEBUGGER,
+  VIRQ_DOM_EXC,
+  VIRQ_ENOMEM,
+  VIRQ_PCPU_STATE,
+  VIRQ_TBUF,
+} from './abi/xen.js';
 export { ArenaFullError } from './hypervisor/arena.js';
 export type { FrameList } from './hypervisor/check.js';
 export { BackendUnavailableError, XenError } from './hypervisor/error.js';
+export type { EventChannels, EventDescriptors } from './hypervisor/event_channels.js';
 export type { BackendName } from './hypervisor/open.js';
 export { type ForeignMapping, type Hypervisor, PROT_EXEC, PROT_READ, PROT_WRITE } from './hypervisor/port.js';
 export type { AccessList } from './xc/access_lists.js';
@@ -157,6 +170,7 @@ export {
   xc_altp2m_set_supress_ve_multi,
 } from './xc/altp2m_multi.js';
 export { xc_altp2m_set_mem_access_multi_async } from './xc/altp2m_multi_async.js';
+export { type ConsoleRing, xc_readconsolering, xc_send_debug_keys } from './xc/console.js';
 export {
   xc_domain_destroy,
   xc_domain_destroy_async,
@@ -169,6 +183,28 @@ export {
 } from './xc/domain.js';
 export { type DomainConfig, xc_domain_create } from './xc/domain_create.js';
 export { type DomainInfo, xc_domain_getinfo_single, xc_domain_getinfolist } from './xc/domain_info.js';
+export {
+  type EvtchnStatus,
+  xc_domain_set_virq_handler,
+  xc_evtchn_alloc_unbound,
+  xc_evtchn_reset,
+  xc_evtchn_status,
+} from './xc/event_channel.js';
+export {
+  type XenevtchnHandle,
+  xenevtchn_bind_interdomain,
+  xenevtchn_bind_unbound_port,
+  xenevtchn_bind_virq,
+  xenevtchn_close,
+  xenevtchn_fd,
+  xenevtchn_fdopen,
+  xenevtchn_notify,
+  xenevtchn_open,
+  xenevtchn_pending,
+  xenevtchn_restrict,
+  xenevtchn_unbind,
+  xenevtchn_unmask,
+} from './xc/evtchn.js';
 export { xc_map_foreign_bulk, xc_map_foreign_pages, xc_map_foreign_range } from './xc/foreign_memory.js';
 export {
   xc_domain_hvm_getcontext,
@@ -214,6 +250,24 @@ export {
 } from './xc/monitor.js';
 export { type AsyncOptions, CallAbortedError } from './xc/progress.js';
 export { type PhysInfo, type PhysicalCapabilities, xc_physinfo } from './xc/sysctl.js';
+export {
+  type CpuInfo,
+  type CpuTopology,
+  type NumaNode,
+  xc_cpumap_alloc,
+  xc_cpumap_clearcpu,
+  xc_cpumap_setcpu,
+  xc_cpumap_testcpu,
+  xc_cputopoinfo,
+  xc_get_cpumap_size,
+  xc_get_max_cpus,
+  xc_get_max_nodes,
+  xc_get_nodemap_size,
+  xc_get_online_cpus,
+  xc_getcpuinfo,
+  xc_nodemap_alloc,
+  xc_numainfo,
+} from './xc/topology.js';
 export {
   type VcpuExtstate,
   type VcpuInfo,

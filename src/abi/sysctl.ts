@@ -2,8 +2,21 @@
 
 import { type Field, struct, versionedStruct } from './layout.js';
 
+export const XEN_SYSCTL_readconsole = 1;
 export const XEN_SYSCTL_physinfo = 3;
 export const XEN_SYSCTL_getdomaininfolist = 6;
+export const XEN_SYSCTL_debug_keys = 7;
+export const XEN_SYSCTL_getcpuinfo = 8;
+export const XEN_SYSCTL_cputopoinfo = 16;
+export const XEN_SYSCTL_numainfo = 17;
+
+/** In `cputopo`: there is no such processor, or its node is not known. */
+export const XEN_INVALID_CORE_ID = 0xffff_ffff;
+export const XEN_INVALID_SOCKET_ID = 0xffff_ffff;
+export const XEN_INVALID_NODE_ID = 0xffff_ffff;
+/** In `numainfo`: there is no such node. */
+export const XEN_INVALID_MEM_SZ = 0xffff_ffff;
+export const XEN_INVALID_NODE_DIST = 0xffff_ffff;
 
 /** `physinfo.capabilities`. */
 export const XEN_SYSCTL_PHYSCAP_hvm = 1 << 0;
@@ -73,3 +86,31 @@ export const xen_sysctl_getdomaininfolist = struct('xen_sysctl_getdomaininfolist
   buffer: [8, 8],
   num_domains: [16, 4],
 });
+
+export const xen_sysctl_readconsole = struct('xen_sysctl_readconsole', H, 24, {
+  clear: [0, 1],
+  incremental: [1, 1],
+  pad0: [2, 1],
+  pad1: [3, 1],
+  index: [4, 4],
+  buffer: [8, 8],
+  count: [16, 4],
+});
+export const xen_sysctl_debug_keys = struct('xen_sysctl_debug_keys', H, 16, { keys: [0, 8], nr_keys: [8, 4] });
+/** `info` points to {@link xen_sysctl_cpuinfo}s. */
+export const xen_sysctl_getcpuinfo = struct('xen_sysctl_getcpuinfo', H, 24, {
+  max_cpus: [0, 4],
+  info: [8, 8],
+  nr_cpus: [16, 4],
+});
+export const xen_sysctl_cpuinfo = struct('xen_sysctl_cpuinfo', H, 8, { idletime: [0, 8] });
+/** `cputopo` points to {@link xen_sysctl_cputopo}s. */
+export const xen_sysctl_cputopoinfo = struct('xen_sysctl_cputopoinfo', H, 16, { num_cpus: [0, 4], cputopo: [8, 8] });
+export const xen_sysctl_cputopo = struct('xen_sysctl_cputopo', H, 12, { core: [0, 4], socket: [4, 4], node: [8, 4] });
+/** `meminfo` points to {@link xen_sysctl_meminfo}s, `distance` to rows of 32-bit numbers. */
+export const xen_sysctl_numainfo = struct('xen_sysctl_numainfo', H, 24, {
+  num_nodes: [0, 4],
+  meminfo: [8, 8],
+  distance: [16, 8],
+});
+export const xen_sysctl_meminfo = struct('xen_sysctl_meminfo', H, 16, { memsize: [0, 8], memfree: [8, 8] });

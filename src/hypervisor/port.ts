@@ -79,6 +79,9 @@ export interface Hypervisor extends Disposable {
   /** From now on this handle serves only `domid`: hypercalls are refused, mappings of other domains too. */
   restrict(domid: number): void;
 
-  /** Twice is harmless; any other use after it is a TypeError. */
+  /**
+   * Closes all that was opened through it, mappings, event channels and grants. Twice is harmless; any other use after it
+   * is a TypeError.
+   */
   close(): void;
 }

@@ -7,6 +7,7 @@ import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
 import { PAGE_SIZE, VIRQ_DOM_EXC } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
+import type { ConsoleRing } from './console_ring.js';
 import { type EventPortState, EventPorts } from './event_channels.js';
 import { FrameTypes, type FrameTypesState } from './frame_types.js';
 import { newParams } from './hvm_params.js';
@@ -81,10 +82,12 @@ export interface Host {
   readonly release: Release;
   readonly cpu: Cpu;
   readonly memory: MachineMemory;
+  readonly console: ConsoleRing;
   /** Takes a hypercall that a guest's vCPU makes. */
   guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number;
   /** Raises a global virtual interrupt: dom0's, or that of the domain which was made its handler. */
   sendGlobalVirq(virq: number): void;
+  setVirqHandler(virq: number, domain: Domain): void;
   /** vCPUs may be able to run now that could not before. */
   vcpusChanged(): void;
 }
@@ -178,6 +181,7 @@ export class Domain {
 
   /** Xen's `domain_crash`. */
   crash(): void {
+    if (this.shutdownCode === null) this.host.console.print(`Domain ${this.domid} crashed`);
     this.shutdown(SHUTDOWN_crash);
   }
 

@@ -75,7 +75,10 @@ export function accessPage(vcpu: Vcpu, touch: PageTouch): PageAccess {
         vcpu.domain.crash();
         return 'stopped';
       }
-      if (rightsFor(entry.access, touch) & kind) return { page: pageAt(vcpu, entry.mfn, kind) };
+      if (rightsFor(entry.access, touch) & kind) {
+        if (kind === WRITE) vcpu.domain.frameTypes.noteWrite(gfn);
+        return { page: pageAt(vcpu, entry.mfn, kind) };
+      }
     }
     const rights = entry.present ? accessRights(entry.access) : 0;
     if (!entry.suppressVe && raiseVe(vcpu, touch, rights)) return { exception: VECTOR_VE };

@@ -26,6 +26,7 @@ import { argoOp } from './argo/op.js';
 import { type Caller, lookupDomain } from './caller.js';
 import { ArenaMemory, GuestMemory } from './caller_memory.js';
 import { ModelConnection } from './connection.js';
+import { ConsoleRing } from './console_ring.js';
 import { Domain, type DomainConfig, type DomainState } from './domain.js';
 import { EvtchnDevice } from './evtchn_device.js';
 import { mapForeign } from './foreign_mapping.js';
@@ -86,6 +87,10 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly memory: MachineMemory;
   readonly arena: Arena;
   readonly domains = new Map<number, Domain>();
+  /** What Xen has printed: `xl dmesg`. */
+  readonly console = new ConsoleRing();
+  /** Which domain gets a global virtual interrupt, where it is not dom0. */
+  readonly #virqHandlers = new Map<number, Domain>();
   readonly argo: Argo;
   readonly dom0: Domain;
   readonly #evtchn: EvtchnDevice;
@@ -111,6 +116,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     const argoWords = argo === 'mac-permissive' ? ' argo=1,mac-permissive=1' : this.argo.on ? ' argo=1' : '';
     this.commandLine = `console=com1${altp2m ? ' altp2m=1' : ''}${argoWords}`;
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
+    this.console.print(`Xen version ${release}.0-model`, `Command line: ${this.commandLine}`);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
     this.dom0 = this.#makeDom0();
     this.#evtchn = new EvtchnDevice({
@@ -188,7 +194,12 @@ export class ModelXen implements Hypervisor, CreateHost {
 
   /** @internal */
   sendGlobalVirq(virq: number): void {
-    this.dom0.events.raiseVirq(virq);
+    (this.#virqHandlers.get(virq) ?? this.dom0).events.raiseVirq(virq);
+  }
+
+  /** @internal */
+  setVirqHandler(virq: number, domain: Domain): void {
+    this.#virqHandlers.set(virq, domain);
   }
 
   grantTable(): never {
@@ -328,6 +339,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** @internal */
   destroy(domain: Domain): void {
     if (domain.dying) return;
+    for (const [virq, handler] of this.#virqHandlers) if (handler === domain) this.#virqHandlers.delete(virq);
     this.argo.teardown(domain);
     domain.die(() => this.domains.delete(domain.domid));
   }

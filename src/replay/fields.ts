@@ -22,23 +22,23 @@ function wrong(at: string, value: unknown, wanted: string): never {
 export class Fields {
   /** Where the object is in the file: `steps[3].args`. */
   readonly at: string;
-  readonly #members: ReadonlyMap<string, unknown>;
-  readonly #asked = new Set<string>();
+  readonly #members: Readonly<Record<string, unknown>>;
+  readonly #asked: string[] = [];
 
   constructor(value: unknown, at: string) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       wrong(at || 'the recording', value, 'an object');
     }
     this.at = at;
-    this.#members = new Map(Object.entries(value));
+    this.#members = value as Readonly<Record<string, unknown>>;
   }
 
   has(key: string): boolean {
-    return this.#members.has(key);
+    return Object.hasOwn(this.#members, key);
   }
 
   keys(): string[] {
-    return [...this.#members.keys()];
+    return Object.keys(this.#members);
   }
 
   /** Place of a member. */
@@ -47,18 +47,18 @@ export class Fields {
   }
 
   raw(key: string): unknown {
-    this.#asked.add(key);
-    return this.#members.get(key);
+    this.#asked.push(key);
+    return this.has(key) ? this.#members[key] : undefined;
   }
 
   /** Takes a member that says nothing to the replay. */
   ignore(...keys: readonly string[]): void {
-    for (const key of keys) this.#asked.add(key);
+    this.#asked.push(...keys);
   }
 
   /** Throws when there is a member that was not asked for. */
   end(): void {
-    const unknown = this.keys().find((key) => !this.#asked.has(key));
+    const unknown = this.keys().find((key) => !this.#asked.includes(key));
     if (unknown !== undefined) throw new RecordingError(`${this.place(unknown)} is unknown`);
   }
 

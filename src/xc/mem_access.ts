@@ -64,8 +64,8 @@ function accessOp(
  * @param first_pfn the first frame; `INVALID_GFN` with `nr` 0 sets the domain's default access instead: what frames get
  *   that are added later, and what `XENMEM_access.default` means
  * @param nr how many frames
- * @throws XenError `EINVAL`: no access type, or the range goes beyond the highest frame of the domain. `ESRCH`: a frame
- *   has no memory. Others: see the head of this file.
+ * @throws XenError `EINVAL`: no access type, or the range goes beyond the highest frame of the domain. Others: see the head
+ *   of this file.
  */
 export function xc_set_mem_access(
   xch: XcInterface,
@@ -89,8 +89,7 @@ export function xc_set_mem_access(
  * @param access one access type a frame; a `Uint8Array` is taken as raw `xenmem_access_t`
  * @param pages the frames. C's `nr` is the length of the lists.
  * @throws RangeError when the lists differ in length
- * @throws XenError `EINVAL`: an entry is no access type. `ESRCH`: a frame has no memory. Others: see the head of this
- *   file.
+ * @throws XenError `EINVAL`: an entry is no access type. Others: see the head of this file.
  */
 export function xc_set_mem_access_multi(xch: XcInterface, domid: number, access: AccessList, pages: FrameList): void {
   checkDomid(domid);

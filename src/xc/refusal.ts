@@ -29,7 +29,7 @@ const MEM_ACCESS = {
   ENODEV: NO_RING,
   EINVAL:
     'the domain must be HVM with hardware-assisted paging on an Intel host, the access one of XENMEM_access, and the frames within its memory',
-  ESRCH: 'no such domain, or a frame has no memory',
+  ESRCH: NO_DOMAIN,
 };
 
 /** By call, then by errno. */
@@ -151,6 +151,17 @@ const HINTS: Hints = {
     ENOSYS: 'sop must be XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON or XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_OFF',
     ESRCH: NO_DOMAIN,
   },
+  xc_evtchn_alloc_unbound: {
+    EINVAL: 'the domain is dying',
+    ENOSPC: 'the domain has as many event channels as it may have (max_evtchn_port)',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_evtchn_reset: { EINVAL: 'the domain must be paused, or the caller', ESRCH: NO_DOMAIN },
+  xc_evtchn_status: { EINVAL: 'the domain has no such port', ESRCH: NO_DOMAIN },
+  xc_domain_set_virq_handler: {
+    EINVAL: 'there is no such virtual interrupt, or it is not a global one, or the domain is dying',
+    ESRCH: NO_DOMAIN,
+  },
   xc_hvm_param_get: {
     EINVAL: 'the domain is no HVM or PVH domain, or there is no such parameter',
     ESRCH: NO_DOMAIN,
@@ -162,7 +173,7 @@ const HINTS: Hints = {
   },
   xc_set_mem_access: MEM_ACCESS,
   xc_set_mem_access_multi: MEM_ACCESS,
-  xc_get_mem_access: MEM_ACCESS,
+  xc_get_mem_access: { ...MEM_ACCESS, ESRCH: 'no such domain, or the frame has no memory' },
   xc_monitor_enable: {
     EBUSY:
       'the domain has a listener, or had one that died without letting it go: `xenctrl monitor recover DOMID` (recover: true) frees it',

@@ -13,6 +13,7 @@ const TOO_LARGE = 19;
 const FRAME = 0x10;
 const NO_FRAME = 2 ** 36;
 const NO_VCPU = 0xffff;
+const NO_VIRQ = 99;
 const NO_DEBUG_OP = 99;
 const CPU_RECORD = 2;
 const STORE_PFN = xc.HVM_PARAM_STORE_PFN;
@@ -91,6 +92,10 @@ export const DOMAIN_CALLS: Readonly<Record<string, CallOnDomain>> = {
   xc_map_foreign_bulk: (x, d) => firstPage(xc.xc_map_foreign_bulk(x, d, xc.PROT_READ, [FRAME])),
   xc_map_foreign_pages: (x, d) => xc.xc_map_foreign_pages(x, d, xc.PROT_READ, [FRAME]).close(),
   xc_map_foreign_range: (x, d) => xc.xc_map_foreign_range(x, d, 4096, xc.PROT_READ, FRAME).close(),
+  xc_evtchn_alloc_unbound: (x, d) => void xc.xc_evtchn_alloc_unbound(x, d, 0),
+  xc_evtchn_status: (x, d) => void xc.xc_evtchn_status(x, d, 1),
+  xc_evtchn_reset: (x, d) => xc.xc_evtchn_reset(x, d),
+  xc_domain_set_virq_handler: (x, d) => xc.xc_domain_set_virq_handler(x, d, NO_VIRQ),
   xc_vcpu_getcontext: (x, d) => xc.xc_vcpu_getcontext(x, d, 0),
   xc_vcpu_setcontext: (x, d) => xc.xc_vcpu_setcontext(x, d, NO_VCPU, null),
   xc_vcpu_getinfo: (x, d) => xc.xc_vcpu_getinfo(x, d, 0),
@@ -114,7 +119,22 @@ export const ENDING: ReadonlySet<string> = new Set([
 export const OTHER_CALLS: readonly string[] = [
   'xc_interface_open',
   'xc_interface_close',
+  'xc_cpumap_alloc',
+  'xc_cpumap_clearcpu',
+  'xc_cpumap_setcpu',
+  'xc_cpumap_testcpu',
+  'xc_cputopoinfo',
+  'xc_get_cpumap_size',
+  'xc_get_max_cpus',
+  'xc_get_max_nodes',
+  'xc_get_nodemap_size',
+  'xc_get_online_cpus',
+  'xc_getcpuinfo',
+  'xc_nodemap_alloc',
+  'xc_numainfo',
   'xc_physinfo',
+  'xc_readconsolering',
+  'xc_send_debug_keys',
   'xc_version',
   'xc_xenver_buildid',
   'xc_xenver_capabilities',

@@ -54,6 +54,10 @@ xc_domain_destroy_async                ESRCH  ESRCH    ESRCH      ESRCH      ESR
 
 /** As {@link TABLE}, but these rows are the model's answers: no real Xen has been asked yet. */
 const NOT_MEASURED = `
+xc_evtchn_alloc_unbound                ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      EINVAL
+xc_evtchn_status                       ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
+xc_evtchn_reset                        ESRCH  ESRCH    -          ESRCH      ESRCH   -          ok         ok     ok      ok      ok
+xc_domain_set_virq_handler             ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
 xc_vcpu_getcontext                     ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   -          ENODATA    ENODATA ENODATA ENODATA ENODATA
 xc_vcpu_setcontext                     ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
 xc_vcpu_getinfo                        ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   ok         ok         ok     ok      ok      ok

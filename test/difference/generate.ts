@@ -343,7 +343,7 @@ function prelude(mode: number): RawStep[] {
       memory,
       expect: {},
     },
-    dom0('xc_set_paging_mempool_size', { bytes: 8 << 20 }),
+    dom0('xc_set_paging_mempool_size', { bytes: 2 << 20 }),
   ];
   if (mode > 0) made.push(dom0('xc_hvm_param_set', { param: 'ALTP2M', value: mode }));
   made.push(

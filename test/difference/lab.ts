@@ -12,6 +12,7 @@ const FOLDER = join('build', 'difference');
 const BOOT_S = 400;
 /** For each recording; a guest that is stuck takes a second and a half. */
 const EACH_S = 3;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface LabRun {
   readonly engine: 'bochs' | 'qemu';
@@ -33,7 +34,7 @@ export async function takeOnRealXen(sequences: readonly Sequence[], options: Lab
       join('dist', 'lab', 'cli.js'),
       ...['--engine', options.engine, '--timeout', String(timeout)],
       ...['--include', join('build', 'test'), '--include', FOLDER, '--'],
-      ...['node', join('build', 'test', 'difference', 'on_real.js'), file],
+      ...['node', '--max-semi-space-size=32', join('build', 'test', 'difference', 'on_real.js'), file],
       ...(options.told ? ['--told'] : []),
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
@@ -42,6 +43,11 @@ export async function takeOnRealXen(sequences: readonly Sequence[], options: Lab
     lab.once('error', reject);
     lab.once('close', resolve);
   });
+  // whoever ends us ends the emulator, too
+  const stop = (): void => {
+    lab.kill('SIGTERM');
+  };
+  for (const signal of SIGNALS) process.on(signal, stop);
   const results: RealResult[] = [];
   for await (const line of createInterface({ input: lab.stdout })) {
     const result: RealResult = JSON.parse(line);
@@ -49,6 +55,7 @@ export async function takeOnRealXen(sequences: readonly Sequence[], options: Lab
     options.onResult?.(results.length, result);
   }
   const status = await closed;
+  for (const signal of SIGNALS) process.off(signal, stop);
   if (status !== 0) throw new Error(`the lab ended with status ${status} after ${results.length} recordings`);
   if (results.length !== sequences.length) {
     throw new Error(`the lab gave ${results.length} results for ${sequences.length} recordings`);

@@ -103,7 +103,7 @@ static long of_port(const struct file *file, unsigned port) {
 }
 
 static long notify(struct file *file, unsigned number) {
-  long rc = of_port(file, number);
+  long rc = number < PORTS ? of_port(file, number) : -ENOTCONN;
   if (rc == 0 && ports[number].kind == LOOP) raise_port(ports[number].number);
   if (rc == 0 && ports[number].kind == ECHO) raise_port(number);
   return rc;

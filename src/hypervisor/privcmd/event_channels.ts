@@ -12,13 +12,18 @@ export const EVTCHN_NODE = '/dev/xen/evtchn';
 
 export class PrivcmdEventChannels implements EventChannels {
   readonly #native: NativeEvtchn;
+  readonly #closing: () => void;
   #closed = false;
 
-  /** @throws XenError */
-  constructor(addon: Addon, same?: EventDescriptors) {
+  /**
+   * @param closing called when it closes
+   * @throws XenError
+   */
+  constructor(addon: Addon, same: EventDescriptors | undefined, closing: () => void) {
     const native = same === undefined ? addon.openEvtchn(null) : openAgain(addon, same);
     if (typeof native === 'number') throw openError(native, same);
     this.#native = native;
+    this.#closing = closing;
   }
 
   get fd(): number {
@@ -86,8 +91,10 @@ export class PrivcmdEventChannels implements EventChannels {
   }
 
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#native.close();
+    this.#closing();
   }
 
   [Symbol.dispose](): void {

@@ -34,6 +34,8 @@ export class PrivcmdHypervisor implements Hypervisor {
   /** The slot at the arena's start, as 32-bit words. */
   readonly #words: Int32Array;
   readonly #issue: () => void;
+  /** What closes with the hypervisor. */
+  readonly #opened = new Set<{ close(): void }>();
   #closed = false;
 
   /** @throws BackendUnavailableError with the reason and what mends it */
@@ -129,7 +131,9 @@ export class PrivcmdHypervisor implements Hypervisor {
 
   eventChannels(same?: EventDescriptors): EventChannels {
     if (this.#closed) throw closedError();
-    return new PrivcmdEventChannels(this.#addon, same);
+    const channels = new PrivcmdEventChannels(this.#addon, same, () => this.#opened.delete(channels));
+    this.#opened.add(channels);
+    return channels;
   }
 
   grantTable(): never {
@@ -145,6 +149,7 @@ export class PrivcmdHypervisor implements Hypervisor {
 
   close(): void {
     this.#closed = true;
+    for (const opened of this.#opened) opened.close();
     this.#native.close();
   }
 

@@ -14,6 +14,7 @@ import {
   XEN_DOMCTL_pausedomain,
   XEN_DOMCTL_set_access_required,
   XEN_DOMCTL_set_paging_mempool_size,
+  XEN_DOMCTL_set_virq_handler,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_unpausedomain,
@@ -22,11 +23,12 @@ import {
 } from '../../abi/domctl.js';
 import { errno } from '../../abi/errno.js';
 import { atLeast, releaseAbi } from '../../abi/release.js';
-import { DOMID_FIRST_RESERVED, DOMID_INVALID, PAGE_SIZE } from '../../abi/xen.js';
+import { DOMID_FIRST_RESERVED, DOMID_INVALID, NR_VIRQS, PAGE_SIZE } from '../../abi/xen.js';
 import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { encodeDomainInfo } from '../domain_info.js';
+import { virqIsGlobal } from '../event_channels.js';
 import { type CreateHost, createDomain } from './createdomain.js';
 import { getHvmContext, getHvmContextPartial, setHvmContext } from './hvm_context.js';
 import { monitorOp } from './monitor_op.js';
@@ -107,6 +109,8 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
       return getHvmContextPartial(call, domain);
     case XEN_DOMCTL_sethvmcontext:
       return setHvmContext(call, domain);
+    case XEN_DOMCTL_set_virq_handler:
+      return setVirqHandler(host, domain, view.getUint32(u, true));
     case XEN_DOMCTL_get_paging_mempool_size:
     case XEN_DOMCTL_set_paging_mempool_size:
       return pagingPool(call, cmd, domain);
@@ -140,6 +144,13 @@ function setAccessRequired(domain: Domain, self: boolean, required: boolean): nu
   if (self) return -errno.EPERM;
   domain.accessRequired = required;
   if (domain.altp2m.active) domain.altp2m.accessRequired = required;
+  return 0;
+}
+
+/** `set_global_virq_handler`. */
+function setVirqHandler(host: CreateHost, domain: Domain, virq: number): number {
+  if (virq >= NR_VIRQS || !virqIsGlobal(virq) || domain.dying) return -errno.EINVAL;
+  host.setVirqHandler(virq, domain);
   return 0;
 }
 

@@ -19,6 +19,7 @@ import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain, Host } from '../domain.js';
 import { encodeDomainInfo } from '../domain_info.js';
+import { HOST_CPUS, hostOp } from './host_op.js';
 
 const OP = xen_sysctl.at;
 const LIST = xen_sysctl_getdomaininfolist.at;
@@ -36,14 +37,15 @@ export function sysctl(host: SysctlHost, caller: Caller, address: number): numbe
   if (view.getUint32(at + OP.interface_version, true) !== releaseAbi(host.release).sysctl) return -errno.EACCES;
   const denied = xsmPriv(caller);
   if (denied) return denied;
-  switch (view.getUint32(at + OP.cmd, true)) {
+  const cmd = view.getUint32(at + OP.cmd, true);
+  switch (cmd) {
     case XEN_SYSCTL_physinfo:
       physinfo(host, view, at + OP.u);
       return memory.copyOut(address, xen_sysctl.size) ? 0 : -errno.EFAULT;
     case XEN_SYSCTL_getdomaininfolist:
       return getDomainInfoList(host, caller, address);
     default:
-      return -errno.ENOSYS;
+      return hostOp(host, caller, cmd, address);
   }
 }
 
@@ -57,9 +59,9 @@ function physinfo(host: SysctlHost, view: DataView, u: number): void {
     else view.setUint32(u + place[0], value, true);
   };
   put('threads_per_core', 1);
-  put('cores_per_socket', 4);
-  put('nr_cpus', 4);
-  put('max_cpu_id', 3);
+  put('cores_per_socket', HOST_CPUS);
+  put('nr_cpus', HOST_CPUS);
+  put('max_cpu_id', HOST_CPUS - 1);
   put('nr_nodes', 1);
   put('max_node_id', 63);
   put('cpu_khz', 3_000_000);

@@ -30,16 +30,29 @@ export interface CallRow {
 export function readCallRow(fields: Fields): CallRow {
   const args = fields.list('args', 5).map((arg, i) => numberOf(arg, `${fields.place('args')}[${i}]`));
   if (args.length !== 5) throw new RecordingError(`${fields.place('args')} must have 5 entries`);
-  const items = fields.list('mem').map((item, i) => readItem(new Fields(item, `${fields.place('mem')}[${i}]`), fields));
+  const request = fields.has('req') ? fields.object('req') : null;
+  const fill = fields.raw('payload_fill') ?? request?.raw('payload_fill');
+  const items = fields.list('mem').map((item, i) => readItem(new Fields(item, `${fields.place('mem')}[${i}]`), fill));
+  if (fill !== undefined && request?.has('iovs')) items.push(...filledPayloads(request, fill, items));
   return { who: fields.string('who'), args, items, expected: fields };
 }
 
+/** Pieces of a message that no item lists, because a byte says all that is in them. */
+function filledPayloads(request: Fields, fill: unknown, items: readonly MemoryItem[]): MemoryItem[] {
+  return request.list('iovs').flatMap((one, i) => {
+    const iov = new Fields(one, `${request.place('iovs')}[${i}]`);
+    const address = numberOf(iov.raw('ptr'), iov.place('ptr'));
+    if (items.some((item) => item.address === address)) return [];
+    return [{ name: `payload${i}`, address, bytes: new Uint8Array(iov.u32('len')).fill(byteOf(fill) ?? 0) }];
+  });
+}
+
 /** `hex`, or `payload_fill`: a byte that is repeated. It may stand at the row, too. */
-function readItem(fields: Fields, row: Fields): MemoryItem {
+function readItem(fields: Fields, fillOfRow: unknown): MemoryItem {
   const length = fields.u32('len');
   const address = numberOf(fields.raw('addr'), fields.place('addr'));
   const name = fields.string('name');
-  const fill = fields.has('payload_fill') ? fields.raw('payload_fill') : row.raw('payload_fill');
+  const fill = fields.raw('payload_fill') ?? fillOfRow;
   if (fields.has('hex') && fields.string('hex').length === length * 2) {
     return { name, address, bytes: fields.bytes('hex', { length }) };
   }

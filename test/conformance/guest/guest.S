@@ -50,10 +50,22 @@ gate:
         cmp     $32, %ecx
         jb      gate
         lidt    idt_pointer
+
+        xor     %eax, %eax
+        cpuid
+        cmp     $0x68747541, %ebx       /* "Auth": AMD, whose hypercalls are VMMCALL */
+        jne     ready
+        movb    $0xd9, yield + 2
+ready:
         movl    $0x52454459, READY
 
+        /* with one processor, dom0 gets it back at once and not when a timer says so */
 idle:
-        pause
+        mov     $29, %eax               /* sched_op */
+        xor     %ebx, %ebx              /* SCHEDOP_yield */
+        xor     %ecx, %ecx
+yield:
+        .byte   0x0f, 0x01, 0xc1
         mov     REQUEST, %eax
         cmp     DONE, %eax
         je      idle
