@@ -10,6 +10,7 @@ const LOADERS: ReadonlyMap<string, Loader> = new Map<string, Loader>([
   ['info', async () => (await import('./info.js')).info],
   ['list', async () => (await import('./list.js')).list],
   ['altp2m', async () => (await import('./altp2m/command.js')).altp2m],
+  ['mem', async () => (await import('./mem/command.js')).mem],
   ['lab', async () => (await import('./lab.js')).lab],
   ['completion', async () => (await import('./completion.js')).completion],
 ]);

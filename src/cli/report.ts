@@ -37,12 +37,15 @@ function nextStep(error: unknown, args: readonly string[]): string | undefined {
   return error instanceof UsageError ? (error.next ?? `\`${helpFor(args)}\` explains`) : undefined;
 }
 
+/** Commands that have commands below them. */
+const FAMILIES = ['altp2m', 'mem'];
+
 /** The help that fits a wrong command line. */
 function helpFor(args: readonly string[]): string {
   const at = findCommand(args, [...COMMON, ...XEN_OPTIONS]);
   const name = args[at];
   if (name === undefined || !COMMAND_NAMES.includes(name)) return 'xenctrl --help';
-  const below = name === 'altp2m' && /^[a-z]+$/.test(args[at + 1] ?? '') ? ` ${args[at + 1]}` : '';
+  const below = FAMILIES.includes(name) && /^[a-z]+$/.test(args[at + 1] ?? '') ? ` ${args[at + 1]}` : '';
   return `xenctrl ${name}${below} --help`;
 }
 

@@ -123,8 +123,16 @@ function inScenario<T>(file: string | undefined, action: () => T): T {
 }
 
 /** Runs a command on a Xen that is open as long as it runs, and says so when that Xen is a model. */
-export async function onXen(context: Context, run: (session: Session) => Outcome | Promise<Outcome>): Promise<Outcome> {
-  using session = openSession(context.options);
+export function onXen(context: Context, run: (session: Session) => Outcome | Promise<Outcome>): Promise<Outcome> {
+  return onSession(() => openSession(context.options), run);
+}
+
+/** As {@link onXen}, on a Xen of the command's own. */
+export async function onSession(
+  open: () => Session,
+  run: (session: Session) => Outcome | Promise<Outcome>,
+): Promise<Outcome> {
+  using session = open();
   const outcome = await run(session);
   if (session.xen.kind !== 'model') return outcome;
   const aside = `This was a software Xen ${session.xen.version.text} inside this command: its state has ended with it.`;

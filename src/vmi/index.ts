@@ -1,5 +1,6 @@
 /** `xenctrl/vmi`: looking into guests. Re-exports only. */
 
+export type { HvmCpu } from '../xc/hvm_cpu.js';
 export { type Address, hexAddress, toBigint, toNumber } from './address.js';
 export { AddressSpace } from './address_space.js';
 export { DomainMemory, type DomainMemoryOptions } from './domain_memory.js';
@@ -27,7 +28,6 @@ export { pagingOf } from './paging.js';
 export { type Pattern, PatternError, pattern, textPattern } from './pattern.js';
 export type { PhysicalMemory } from './physical_memory.js';
 export { Profile, ProfileError, StructType } from './profile.js';
-export type { VcpuRegisters } from './registers.js';
 export { type Sample, type SampleOptions, type SampleProcess, sampleLinux } from './sample_linux.js';
 export type { SearchOptions } from './search.js';
 export { Windows, type WindowsProcess, type WindowsProcesses } from './windows.js';

@@ -3,6 +3,7 @@
 import { checkCount, checkDomid, checkObject } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
 import { xc_domain_pause, xc_domain_unpause } from '../xc/domain.js';
+import { type HvmCpu, readHvmCpu } from '../xc/hvm_cpu.js';
 import type { XcInterface } from '../xc/interface.js';
 import { AddressSpace } from './address_space.js';
 import { DomainMemory, type DomainMemoryOptions } from './domain_memory.js';
@@ -11,7 +12,6 @@ import { MemoryImage } from './image.js';
 import type { MemorySource } from './memory_source.js';
 import { checkPaging, type Paging, pagingOf } from './paging.js';
 import { PhysicalMemory } from './physical_memory.js';
-import { type VcpuRegisters, vcpuRegisters } from './registers.js';
 
 export interface IntrospectorOptions extends DomainMemoryOptions {
   /** Translations that each address space keeps. Default 65,536: 1 MiB of ours for 256 MiB of theirs. */
@@ -81,14 +81,14 @@ export class Introspector implements Disposable {
   }
 
   /**
-   * Registers of a vCPU of a live HVM or PVH domain.
+   * Registers of a vCPU of a live HVM or PVH domain, which is paused while Xen collects them.
    *
    * @throws TypeError this is an image, which has none
-   * @throws RangeError there is no such vCPU
+   * @throws XenError `ENOENT`: there is no such vCPU, or it is down. `EINVAL`: the domain is PV. `ESRCH`. `EPERM`.
    */
-  registers(vcpu = 0): VcpuRegisters {
+  registers(vcpu = 0): HvmCpu {
     if (!this.#xch) throw new TypeError('an image has no registers: name CR3 and the paging mode yourself');
-    return vcpuRegisters(this.#xch, this.#domid, vcpu);
+    return readHvmCpu(this.#xch, this.#domid, vcpu);
   }
 
   /** The address space that a vCPU is in now. */

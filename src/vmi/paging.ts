@@ -21,11 +21,11 @@ export interface Paging {
   readonly physicalBits?: number;
 }
 
-/** Registers that say how a processor walks. */
+/** Registers that say how a processor walks: those of {@link Introspector.registers}, or of an event. */
 export interface PagingRegisters {
   readonly cr0: bigint;
   readonly cr4: bigint;
-  readonly efer: bigint;
+  readonly msr_efer: bigint;
 }
 
 const CR0_PG = 1n << 31n;
@@ -36,8 +36,8 @@ const EFER_LMA = 1n << 10n;
 const EFER_NXE = 1n << 11n;
 
 /** How a processor with these registers walks. */
-export function pagingOf({ cr0, cr4, efer }: PagingRegisters): Paging {
-  return { mode: modeOf(cr0, cr4, efer), pse: (cr4 & CR4_PSE) !== 0n, nx: (efer & EFER_NXE) !== 0n };
+export function pagingOf({ cr0, cr4, msr_efer }: PagingRegisters): Paging {
+  return { mode: modeOf(cr0, cr4, msr_efer), pse: (cr4 & CR4_PSE) !== 0n, nx: (msr_efer & EFER_NXE) !== 0n };
 }
 
 function modeOf(cr0: bigint, cr4: bigint, efer: bigint): PagingMode {

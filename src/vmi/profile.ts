@@ -77,8 +77,8 @@ export class Profile {
     let file: unknown;
     try {
       file = JSON.parse(bigAddresses(json));
-    } catch (error) {
-      throw new ProfileError(`the profile is no JSON: ${(error as Error).message}`);
+    } catch {
+      throw new ProfileError('the profile is no JSON');
     }
     const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
     const parts = file as Record<string, unknown>;

@@ -32,8 +32,8 @@ export interface Sample {
     readonly cr0: bigint;
     readonly cr3: bigint;
     readonly cr4: bigint;
-    readonly efer: bigint;
-    readonly lstar: bigint;
+    readonly msr_efer: bigint;
+    readonly msr_lstar: bigint;
   };
   /** Guest-physical address of each process's `task_struct`, in the order of the list; the first is `init_task`. */
   readonly tasks: readonly number[];
@@ -74,7 +74,7 @@ const TASK_STRIDE = 0x1a80;
 /** Where each program is mapped, and what is there: the name of its process. */
 const PROGRAM = 0x40_0000n;
 const P = 0x067n;
-const PS = 0x1e7n;
+const PS = 0x1e3n;
 const NX = 1n << 63n;
 
 /**
@@ -138,8 +138,8 @@ export function sampleLinux(write: (address: number, bytes: Uint8Array) => void,
       cr0: 0x8005_0033n,
       cr3: BigInt(root),
       cr4: fiveLevels ? 0x1020n : 0x20n,
-      efer: 0xd01n,
-      lstar: virtual(SYMBOLS.entry_SYSCALL_64),
+      msr_efer: 0xd01n,
+      msr_lstar: virtual(SYMBOLS.entry_SYSCALL_64),
     },
     tasks,
     bytes,

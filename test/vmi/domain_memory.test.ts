@@ -186,14 +186,14 @@ test('registers, spaceOf, space: by the vCPU, and the same object for the same C
   using vmi = Introspector.open(xch, domid);
   vmi.physical.write(0x1ff8, Uint8Array.of(0x63, 0x10)); // the last entry leads back to the table
   setRegisters(xch, domid, { cr0: 0x8000_0011n, cr3: 0x1000n, cr4: 0x20n, msr_efer: 0xd01n, msr_lstar: 5n });
-  const { cr3, efer, msr_lstar } = vmi.registers(1);
-  assert.deepEqual([cr3, efer, msr_lstar], [0x1000n, 0xd01n, 5n]);
+  const { cr3, msr_efer, msr_lstar } = vmi.registers(1);
+  assert.deepEqual([cr3, msr_efer, msr_lstar], [0x1000n, 0xd01n, 5n]);
   const space = vmi.spaceOf(1);
   assert.deepEqual(space.paging, { mode: '4-level', pse: false, nx: true });
   assert.equal(space.translate(-8), 0x1ff8);
   assert.equal(vmi.space(0x1000n), space);
   assert.notEqual(vmi.space(0x2000n), space);
-  assert.throws(() => vmi.registers(2), RangeError);
+  assert.throws(() => vmi.registers(2), { code: 'ENOENT' });
   assert.throws(() => vmi.space(5 as unknown as bigint), TypeError);
 });
 

@@ -151,9 +151,9 @@ test('pagingOf: the mode that the registers select', () => {
     [pg, pae, 0x400n, '4-level'],
     [pg, pae | (1n << 12n), 0x400n, '5-level'],
   ];
-  for (const [cr0, cr4, efer, mode] of rows) assert.equal(pagingOf({ cr0, cr4, efer }).mode, mode);
-  assert.deepEqual(pagingOf({ cr0: pg, cr4: 1n << 4n, efer: 1n << 11n }), { mode: '32-bit', pse: true, nx: true });
-  assert.deepEqual(pagingOf({ cr0: pg, cr4: pae, efer: 0x400n }), { mode: '4-level', pse: false, nx: false });
+  for (const [cr0, cr4, msr_efer, mode] of rows) assert.equal(pagingOf({ cr0, cr4, msr_efer }).mode, mode);
+  assert.deepEqual(pagingOf({ cr0: pg, cr4: 1n << 4n, msr_efer: 1n << 11n }), { mode: '32-bit', pse: true, nx: true });
+  assert.deepEqual(pagingOf({ cr0: pg, cr4: pae, msr_efer: 0x400n }), { mode: '4-level', pse: false, nx: false });
 });
 
 test('checkPaging: refuses what is no way to walk', () => {

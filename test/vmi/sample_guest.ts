@@ -37,8 +37,7 @@ export function sampleGuest(options: SampleOptions = {}): SampleGuest {
   const guest = xen.createGuest({ memoryPages: 8192, pages: '4K', altp2m: 'external' });
   const xch = xc_interface_open({ hypervisor: xen });
   const sample = sampleLinux((address, bytes) => void guest.vcpus[0].write(address, bytes), options);
-  const { cr0, cr3, cr4, efer: msr_efer, lstar: msr_lstar } = sample.registers;
-  setRegisters(xch, guest.domid, { cr0, cr3, cr4, msr_efer, msr_lstar });
+  setRegisters(xch, guest.domid, sample.registers);
   return { xen, guest, xch, domid: guest.domid, sample };
 }
 
