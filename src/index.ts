@@ -145,6 +145,7 @@ export { BackendUnavailableError, XenError } from './hypervisor/error.js';
 export type { EventChannels, EventDescriptors } from './hypervisor/event_channels.js';
 export type { BackendName } from './hypervisor/open.js';
 export { type ForeignMapping, type Hypervisor, PROT_EXEC, PROT_READ, PROT_WRITE } from './hypervisor/port.js';
+export * from './vmi/monitor/index.js';
 export type { AccessList } from './xc/access_lists.js';
 export {
   xc_altp2m_change_gfn,
@@ -299,5 +300,6 @@ export { ACCESS_NAMES, type Access, type AccessName } from './xen/access.js';
 export type { Altp2m, Altp2mModeName, CreateViewOptions } from './xen/altp2m.js';
 export type { CreateDomainOptions } from './xen/create.js';
 export type { Domain, ShutdownReason } from './xen/domain.js';
+export type { Monitor, MonitorCapability } from './xen/monitor.js';
 export type { DestroyViewOptions, View } from './xen/view.js';
 export { Xen, type XenInfo, type XenOptions, type XenVersion } from './xen/xen.js';

@@ -45,6 +45,7 @@ import { type AsyncOptions, checkAsyncOptions } from '../xc/progress.js';
 import { checkUuid } from '../xc/uuid.js';
 import { Altp2m } from './altp2m.js';
 import { type Identity, isXenError } from './identity.js';
+import { Monitor } from './monitor.js';
 
 const REASONS = {
   poweroff: SHUTDOWN_poweroff,
@@ -73,12 +74,14 @@ type DomainCall<A extends readonly unknown[], R> = (xch: Identity['xch'], domid:
  */
 export class Domain {
   readonly altp2m: Altp2m;
+  readonly monitor: Monitor;
   readonly #identity: Identity;
 
   /** @internal */
   constructor(identity: Identity) {
     this.#identity = identity;
     this.altp2m = new Altp2m(identity);
+    this.monitor = new Monitor(identity);
   }
 
   /** Its id: what the `xc_*` calls take. */

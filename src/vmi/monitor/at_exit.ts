@@ -33,7 +33,8 @@ function onSignal(signal: NodeJS.Signals): void {
 
 function install(): void {
   process.on('exit', runAll);
-  if (isMainThread) for (const signal of SIGNALS) process.on(signal, onSignal);
+  // before the program's own, which may take itself off when it is called
+  if (isMainThread) for (const signal of SIGNALS) process.prependListener(signal, onSignal);
 }
 
 function uninstall(): void {

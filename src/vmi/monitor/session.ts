@@ -220,10 +220,15 @@ export class MonitorSession implements Disposable, AsyncDisposable {
    * Calls `handler` for each event and blocks the thread in between, until the session is closed (by the handler) or the
    * domain ends. Promises, timers and signals of this thread wait meanwhile: use it in a Worker.
    *
+   * @param stop is asked whenever nothing is in the ring, at least once a second; another thread that has {@link channels}
+   *   open can have it asked at once, by `wake()`
    * @returns why it ended
    * @throws what the handler threw, or a TypeError when it returned a promise; MonitorRingError
    */
   run(handler: (event: MonitorEvent) => void, stop?: { requested(): boolean }): MonitorEnd {
+    if (this.#xch.hypervisor.kind === 'model') {
+      throw new TypeError("the model's guests run in this thread, so it cannot block: use serve() or events()");
+    }
     this.#attach(null);
     const failed = (error: unknown): void => this.#finish({ cause: 'failed', error });
     const stopped = (): boolean => this.#end !== null;
@@ -246,7 +251,7 @@ export class MonitorSession implements Disposable, AsyncDisposable {
     return end;
   }
 
-  /** Ends the thread's wait in {@link run}, from another thread that has the same channels open. */
+  /** The session's event channels, for another thread to open: `hypervisor.eventChannels(session.channels)`. */
   get channels(): { readonly fd: number; readonly wakeFd: number } {
     return { fd: this.#channels.fd, wakeFd: this.#channels.wakeFd };
   }

@@ -3,7 +3,7 @@
 import { encodeAccess, XENMEM_access, type XenmemAccess } from '../../abi/memory.js';
 import { VM_EVENT_X86_CR0, VM_EVENT_X86_CR3, VM_EVENT_X86_CR4, VM_EVENT_X86_XCR0 } from '../../abi/vm_event.js';
 import { INVALID_GFN } from '../../abi/xen.js';
-import { checkObject, type FrameList } from '../../hypervisor/check.js';
+import { checkBoolean, checkObject, type FrameList } from '../../hypervisor/check.js';
 import type { XcInterface } from '../../xc/interface.js';
 import { xc_get_mem_access, xc_set_mem_access, xc_set_mem_access_multi } from '../../xc/mem_access.js';
 import { xc_domain_maximum_gpfn } from '../../xc/memory.js';
@@ -74,22 +74,31 @@ export interface MonitorSources {
   readonly emulateEachRep?: boolean;
 }
 
-/** The names of {@link MonitorSources}. */
-const NAMES: ReadonlySet<string> = new Set([
-  ...['access', 'cr', 'msr', 'singlestep', 'breakpoints', 'debug', 'cpuid', 'descriptor', 'guestRequest'],
-  ...['emulUnimplemented', 'vmexit', 'io', 'privilegedCall', 'inguestPagefault', 'emulateEachRep'],
+/** The switches, and the switches that may have options of their own. */
+const SWITCHES: ReadonlySet<string> = new Set([
+  ...['singlestep', 'breakpoints', 'cpuid', 'descriptor', 'emulUnimplemented', 'io', 'privilegedCall'],
+  ...['inguestPagefault', 'emulateEachRep'],
 ]);
+const WITH_OPTIONS: ReadonlySet<string> = new Set(['debug', 'vmexit', 'guestRequest']);
+const LISTS: ReadonlySet<string> = new Set(['access', 'msr']);
 
 const CR_INDEX = { cr0: VM_EVENT_X86_CR0, cr3: VM_EVENT_X86_CR3, cr4: VM_EVENT_X86_CR4, xcr0: VM_EVENT_X86_XCR0 };
 
 /** Takes one thing back. */
 type Undo = () => void;
 
-/** Refuses options that are none of these. @internal */
+/** Refuses options that are none of these, or `others`. @internal */
 export function checkSources(sources: object, others: ReadonlySet<string>): void {
   checkObject(sources, 'options');
-  for (const name of Object.keys(sources)) {
-    if (!NAMES.has(name) && !others.has(name)) throw new TypeError(`options.${name}: there is no such option`);
+  for (const [name, value] of Object.entries(sources) as [string, unknown][]) {
+    if (others.has(name) || value === undefined) continue;
+    const what = `options.${name}`;
+    if (SWITCHES.has(name)) checkBoolean(value as boolean, what);
+    else if (LISTS.has(name)) {
+      if (!Array.isArray(value)) throw new TypeError(`${what} must be an array`);
+    } else if (name === 'cr' || (WITH_OPTIONS.has(name) && typeof value !== 'boolean')) {
+      checkObject(value as object, what);
+    } else if (!WITH_OPTIONS.has(name)) throw new TypeError(`${what}: there is no such option`);
   }
 }
 
