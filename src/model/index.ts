@@ -16,6 +16,10 @@ export {
   type ScenarioView,
 } from './scenario.js';
 export { ScenarioError } from './scenario_value.js';
+export { type AsPosted, V4vHang } from './v4v/as_posted.js';
+export type { V4vLimits } from './v4v/domain.js';
+export type { FetchKind, OnFetch } from './v4v/fetch.js';
+export { V4v, type V4vOptions } from './v4v/v4v.js';
 export { type Vcpu, VcpuNotRunningError } from './vcpu.js';
 export type { MonitorListener, VmEvent, VmEventAnswer } from './vm_event/listener.js';
 export { type Fault, type Guest, type ModelSnapshot, ModelXen } from './xen.js';

@@ -2,6 +2,7 @@
 
 import type { Release } from '../abi/release.js';
 import type { ArgoMode } from './argo/argo.js';
+import type { V4v, V4vOptions } from './v4v/v4v.js';
 
 /** What the processor can do; it decides what Xen offers. Missing members take the default. */
 export interface CpuOptions {
@@ -26,6 +27,8 @@ export interface ModelOptions {
   readonly altp2m?: boolean;
   /** Argo (hypercall 39): see {@link ArgoMode}. Default `'not-compiled-in'`, as distributions build it. */
   readonly argo?: ArgoMode;
+  /** V4V, Argo's forerunner, in the place of Argo. No real Xen has it. Default false. */
+  readonly v4v?: boolean | V4vOptions | V4v;
   readonly cpu?: CpuOptions;
   /** Built with shadow paging, so that HVM guests without HAP can exist. Default false, as distributions build it. */
   readonly shadow?: boolean;

@@ -117,6 +117,8 @@ const SCENARIO: Fields<Scenario> = {
   altp2m: booleanValue,
   shadow: booleanValue,
   argo: (value, at) => ARGO_MODES.find((mode) => mode === value) ?? wrong(at, value, ARGO_MODES.join(', ')),
+  v4v: (value, at) =>
+    value === 'v9' ? { abi: 'v9' } : typeof value === 'boolean' ? value : wrong(at, value, 'true, false or "v9"'),
   memoryPages: integerValue(1, MAX_PAGES),
   cpu: (value, at) => record(value, at, CPU),
   guests: (value, at) =>
@@ -140,6 +142,7 @@ export function parseScenario(text: string): Scenario {
   checkUnique(scenario, 'name');
   checkUnique(scenario, 'uuid');
   checkAccess(scenario);
+  if (scenario.v4v && scenario.argo !== undefined) throw new ScenarioError('v4v and argo exclude each other');
   scenario.guests.forEach(({ pages, memoryPages = 0 }, i) => {
     if (pages !== '4K' || memoryPages <= MAX_SINGLE_PAGES) return;
     throw new ScenarioError(`guests[${i}].memoryPages must be at most ${MAX_SINGLE_PAGES} with pages "4K"`);

@@ -21,6 +21,7 @@ import { checkU16 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
 import type { EventChannels, EventDescriptors } from '../hypervisor/event_channels.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
+import type { V4vPort } from '../hypervisor/v4v_port.js';
 import { ARGO_MODES, Argo, type ArgoState } from './argo/argo.js';
 import { argoOp } from './argo/op.js';
 import { type Caller, lookupDomain } from './caller.js';
@@ -41,6 +42,8 @@ import { sysctl } from './ops/sysctl.js';
 import { xenVersion } from './ops/xen_version.js';
 import { ALTP2M_MODES, type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
+import { listenInDom0, listenInGuest, ModelV4vPort, type V4vCall, type V4vMemory } from './v4v/port.js';
+import { V4v } from './v4v/v4v.js';
 import type { Vcpu } from './vcpu.js';
 
 /** Where the arena seems to be in dom0's address space. Any address will do; this one looks like a mapping. */
@@ -92,6 +95,8 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** Which domain gets a global virtual interrupt, where it is not dom0. */
   readonly #virqHandlers = new Map<number, Domain>();
   readonly argo: Argo;
+  /** V4V in the place of Argo, if the machine was made for it. */
+  readonly v4v: V4v | null;
   readonly dom0: Domain;
   readonly #evtchn: EvtchnDevice;
   readonly #openEvents: EventChannels[] = [];
@@ -113,8 +118,13 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.#altp2mBooted = altp2m;
     if (!ARGO_MODES.includes(argo)) throw new RangeError(`argo must be one of ${ARGO_MODES.join(', ')}`);
     this.argo = new Argo(argo, this.domains);
+    this.v4v = v4vOf(options);
+    this.v4v?.attach({
+      allocate: (domain) => domain.events.allocUnbound(domain.domid, domain.domid),
+      signal: (domain, port) => domain.events.send(port),
+    });
     const argoWords = argo === 'mac-permissive' ? ' argo=1,mac-permissive=1' : this.argo.on ? ' argo=1' : '';
-    this.commandLine = `console=com1${altp2m ? ' altp2m=1' : ''}${argoWords}`;
+    this.commandLine = `console=com1${altp2m ? ' altp2m=1' : ''}${argoWords}${this.v4v ? ' v4v=1' : ''}`;
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
     this.console.print(`Xen version ${release}.0-model`, `Command line: ${this.commandLine}`);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
@@ -263,6 +273,27 @@ export class ModelXen implements Hypervisor, CreateHost {
     return domain;
   }
 
+  /**
+   * A domain's kernel as a user of V4V, for the sockets of `xenctrl/v4v`. One at a time for each domain.
+   *
+   * @param memory frames of the domain that nobody else uses
+   * @throws XenError ENOSYS: this machine has no V4V; ESRCH: no such domain; EINVAL: it has such a driver already
+   */
+  v4vPort(domid: number, memory: V4vMemory): V4vPort {
+    const domain = this.domains.get(domid);
+    const state = this.v4v?.domain(domid);
+    if (!domain || !state) throw new XenError('v4vPort', this.v4v ? -errno.ESRCH : -errno.ENOSYS, { domid });
+    const [vcpu] = domain.vcpus;
+    if (domain !== this.dom0 && domain.isHvm && vcpu) {
+      const call: V4vCall = (...args) => vcpu.hypercall(__HYPERVISOR_argo_op, ...args);
+      return new ModelV4vPort(state, memory, call, listenInGuest(domain));
+    }
+    const kernel = this.#kernelOf(domain);
+    const call: V4vCall = (...args) => this.#dispatch(kernel, __HYPERVISOR_argo_op, ...args);
+    const listen = domain === this.dom0 ? listenInDom0(domid, this.openEvtchn()) : listenInGuest(domain);
+    return new ModelV4vPort(state, memory, call, listen);
+  }
+
   /** From now on hypercalls of dom0 fail as asked, until the fault is used up. For tests of error paths. */
   injectFault(fault: Fault): void {
     this.#faults.push({ op: fault.op, errno: Math.abs(fault.errno), times: fault.times ?? 1 });
@@ -276,6 +307,7 @@ export class ModelXen implements Hypervisor, CreateHost {
         release: this.release,
         altp2m: this.#altp2mBooted,
         argo: this.argo.mode,
+        ...(this.v4v ? { v4v: this.v4v.options } : {}),
         cpu: this.cpu,
         shadow: this.shadow,
         memoryPages: this.memory.totalPages,
@@ -333,6 +365,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   add(config: DomainConfig): Domain {
     const domain = new Domain(this, config);
     this.domains.set(config.domid, domain);
+    this.v4v?.domainCreated(domain);
     return domain;
   }
 
@@ -341,6 +374,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     if (domain.dying) return;
     for (const [virq, handler] of this.#virqHandlers) if (handler === domain) this.#virqHandlers.delete(virq);
     this.argo.teardown(domain);
+    this.v4v?.domainDestroyed(domain);
     domain.die(() => this.domains.delete(domain.domid));
   }
 
@@ -376,7 +410,9 @@ export class ModelXen implements Hypervisor, CreateHost {
   #dispatch(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
     switch (op) {
       case __HYPERVISOR_argo_op:
-        return argoOp(this.argo, caller, a1, a2, a3, a4, a5);
+        return this.v4v
+          ? this.v4v.hypercall(caller, a1, a2, a3, a4, a5)
+          : argoOp(this.argo, caller, a1, a2, a3, a4, a5);
       case __HYPERVISOR_hvm_op:
         return hvmOp(this, this.#altp2mBooted, caller, a1, a2);
       case __HYPERVISOR_memory_op:
@@ -460,6 +496,14 @@ export class ModelXen implements Hypervisor, CreateHost {
     dom0.pauseCount = 0;
     return dom0;
   }
+}
+
+/** The machine's V4V, if it is to have one. The number of the hypercall is Argo's, too. */
+function v4vOf({ v4v = false, argo = 'not-compiled-in' }: ModelOptions): V4v | null {
+  if (v4v === false) return null;
+  if (argo !== 'not-compiled-in') throw new RangeError('a machine has V4V or Argo, not both: hypercall 39 is either');
+  if (v4v instanceof V4v) return v4v;
+  return new V4v(v4v === true ? {} : v4v);
 }
 
 function asGuest(domain: Domain): Guest {

@@ -29,6 +29,8 @@ export class V4vDomain {
   /** The domain's port that signals are sent from; its kernel binds the other end. */
   readonly port: number;
   limits: V4vLimits;
+  /** Drivers in the domain's kernel. */
+  readonly ports = new Set<{ close(): void }>();
   readonly #rings = new Map<number, V4vRing>();
   /** Read locks on the rings that were taken and, as posted, never released. */
   lostReadLocks = 0;

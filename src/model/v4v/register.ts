@@ -127,7 +127,8 @@ function frameOf({ domain }: Caller, view: DataView): number {
   const gfn = Number(view.getBigUint64(0, true));
   if (!Number.isSafeInteger(gfn)) return INVALID_MFN;
   const { present, mfn } = domain.p2m.lookup(gfn);
-  return present ? mfn : INVALID_MFN;
+  const type = domain.frameTypes.of(gfn);
+  return present && (type === 'ram_rw' || type === 'ram_logdirty') ? mfn : INVALID_MFN;
 }
 
 /** @param address a header whose id is the ring's */

@@ -83,13 +83,13 @@ export class V4vRing {
     return space < this.#postedSpace(rx) >>> 0;
   }
 
-  /** Payload of the largest message that would fit now. A ring whose rx_ptr cannot be one has no room. */
+  /** Payload of the largest message that would fit now; -1: not even an empty one. No rx_ptr that can be one: no room. */
   payloadSpace(): number {
     const rx = this.#readRx();
     if (rx === this.txPtr) return this.#posted.d ? this.len - HEADER : this.maxMessage;
     if (!this.#posted[9]) {
-      if (!v4vPointerIsSound(rx, this.len)) return 0;
-      return Math.max(0, v4vMaxMessage(v4vFreeSpace(this.len, rx, this.txPtr)));
+      if (!v4vPointerIsSound(rx, this.len)) return -1;
+      return Math.max(-1, v4vMaxMessage(v4vFreeSpace(this.len, rx, this.txPtr)));
     }
     return Math.max(0, this.#postedSpace(rx) - 2 * HEADER);
   }

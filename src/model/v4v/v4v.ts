@@ -124,6 +124,7 @@ export class V4v implements V4vCore {
   domainDestroyed(domain: Domain): void {
     const state = this.#domains.get(domain.domid);
     if (!state) return;
+    for (const port of [...state.ports]) port.close();
     for (const ring of [...state.rings]) state.remove(ring);
     this.#domains.delete(domain.domid);
     for (const other of this.#domains.values()) {
