@@ -3,6 +3,7 @@
 /** A domain's way to V4V. */
 export interface V4vPort extends Disposable {
   readonly domid: number;
+  readonly closed: boolean;
   /** Memory of the domain that the driver has for itself: whole pages with consecutive frame numbers. */
   readonly bytes: Uint8Array;
   /** Guest-physical address of the first of them. */

@@ -21,3 +21,20 @@ export {
   V4vRingError,
   type WriteOptions,
 } from './ring.js';
+export {
+  v4v_get_info,
+  v4v_notify,
+  v4v_sendv,
+  v4v_set_config,
+  v4v_tables_add,
+  v4v_tables_del,
+  v4v_tables_flush,
+  v4v_tables_list,
+  type V4vAnswer,
+  type V4vDomainLimits,
+  type V4vInfo,
+  type V4vQuestion,
+} from './calls.js';
+export { type DriverRing, type RingRequest, V4vDriver } from './driver.js';
+export { type SocketOptions, V4vSocket } from './socket.js';
+export { connect, type ServerOptions, type StreamOptions, V4vServer, V4vStream } from './stream.js';

@@ -75,6 +75,10 @@ export class ModelV4vPort implements V4vPort {
     return port;
   }
 
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   get bytes(): Uint8Array {
     this.#checkOpen();
     return this.#memory.bytes;
