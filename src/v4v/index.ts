@@ -12,6 +12,22 @@ export {
 } from '../abi/v4v.js';
 export type { V4vAddr, V4vRule } from '../abi/v4v_rules.js';
 export type { V4vPort } from '../hypervisor/v4v_port.js';
+export { argoFlagsToV4v, argoMessageToV4v, v4vFlagsToArgo, v4vMessageToArgo } from './argo.js';
+export {
+  type V4vAnswer,
+  type V4vDomainLimits,
+  type V4vInfo,
+  type V4vQuestion,
+  v4v_get_info,
+  v4v_notify,
+  v4v_sendv,
+  v4v_set_config,
+  v4v_tables_add,
+  v4v_tables_del,
+  v4v_tables_flush,
+  v4v_tables_list,
+} from './calls.js';
+export { type DriverRing, type RingRequest, V4vDriver } from './driver.js';
 export {
   formatRing,
   type RingId,
@@ -22,19 +38,17 @@ export {
   type WriteOptions,
 } from './ring.js';
 export {
-  v4v_get_info,
-  v4v_notify,
-  v4v_sendv,
-  v4v_set_config,
-  v4v_tables_add,
-  v4v_tables_del,
-  v4v_tables_flush,
-  v4v_tables_list,
-  type V4vAnswer,
-  type V4vDomainLimits,
-  type V4vInfo,
-  type V4vQuestion,
-} from './calls.js';
-export { type DriverRing, type RingRequest, V4vDriver } from './driver.js';
+  findings,
+  formatAddr,
+  formatRule,
+  parseAddr,
+  parseRule,
+  parseRules,
+  type RuleFinding,
+  type RuleLine,
+  simulate,
+  V4vRuleError,
+  type Verdict,
+} from './rules.js';
 export { type SocketOptions, V4vSocket } from './socket.js';
 export { connect, type ServerOptions, type StreamOptions, V4vServer, V4vStream } from './stream.js';

@@ -9,7 +9,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import * as abi from '#dist/abi/v4v.js';
 import { rulesAccept } from '#dist/abi/v4v_rules.js';
-import { type AsPosted, type OnFetch, V4v, V4vHang } from '#dist/model/index.js';
+import { XenError, xc_interface_open } from '#dist/index.js';
+import { type AsPosted, ModelXen, type OnFetch, V4v, V4vHang } from '#dist/model/index.js';
+import { v4v_sendv, v4v_set_config, v4v_tables_del } from '#dist/v4v/index.js';
 import { machine, outcome, PAYLOAD, pagesFor, RING_FRAME, V4vControl, type V4vGuest } from './v4v_guest.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -156,6 +158,30 @@ test('5. the rules are called v4vtables everywhere', () => {
     }
   }
   assert.doesNotMatch(HEADER, /viptables/i);
+});
+
+test('6. an error names the call that failed', () => {
+  using xch = xc_interface_open({ hypervisor: new ModelXen({ v4v: true }) });
+  const syscall = (call: () => unknown): string => {
+    try {
+      call();
+    } catch (error) {
+      if (error instanceof XenError) return error.syscall;
+    }
+    return 'nothing failed';
+  };
+  assert.equal(
+    syscall(() => v4v_tables_del(xch, 1)),
+    'v4v_tables_del',
+  );
+  assert.equal(
+    syscall(() => v4v_sendv(xch, 1, { domain: 9, port: 9 }, new Uint8Array(1))),
+    'v4v_sendv',
+  );
+  assert.equal(
+    syscall(() => v4v_set_config(xch, 9, { maxRings: 1, maxSendv: 1, maxNotify: 1, maxSendSize: 1 })),
+    'v4v_set_config',
+  );
 });
 
 both(7, 'rx_ptr, which guest and hypervisor share, is read atomically; the header tells guests to do so, too', {
