@@ -42,7 +42,7 @@ import { sysctl } from './ops/sysctl.js';
 import { xenVersion } from './ops/xen_version.js';
 import { ALTP2M_MODES, type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
-import { listenInDom0, listenInGuest, ModelV4vPort, type V4vCall, type V4vMemory } from './v4v/port.js';
+import { openV4vPort, type V4vMemory } from './v4v/port.js';
 import { V4v } from './v4v/v4v.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -280,18 +280,9 @@ export class ModelXen implements Hypervisor, CreateHost {
    * @throws XenError ENOSYS: this machine has no V4V; ESRCH: no such domain; EINVAL: it has such a driver already
    */
   v4vPort(domid: number, memory: V4vMemory): V4vPort {
-    const domain = this.domains.get(domid);
     const state = this.v4v?.domain(domid);
-    if (!domain || !state) throw new XenError('v4vPort', this.v4v ? -errno.ESRCH : -errno.ENOSYS, { domid });
-    const [vcpu] = domain.vcpus;
-    if (domain !== this.dom0 && domain.isHvm && vcpu) {
-      const call: V4vCall = (...args) => vcpu.hypercall(__HYPERVISOR_argo_op, ...args);
-      return new ModelV4vPort(state, memory, call, listenInGuest(domain));
-    }
-    const kernel = this.#kernelOf(domain);
-    const call: V4vCall = (...args) => this.#dispatch(kernel, __HYPERVISOR_argo_op, ...args);
-    const listen = domain === this.dom0 ? listenInDom0(domid, this.openEvtchn()) : listenInGuest(domain);
-    return new ModelV4vPort(state, memory, call, listen);
+    if (!state) throw new XenError('v4vPort', this.v4v ? -errno.ESRCH : -errno.ENOSYS, { domid });
+    return openV4vPort(state, memory, domid === this.dom0.domid ? this.openEvtchn() : null);
   }
 
   /** From now on hypercalls of dom0 fail as asked, until the fault is used up. For tests of error paths. */

@@ -1,6 +1,6 @@
 /** A domain's kernel as V4V's user: its memory, its hypercalls, its end of V4V's event channel. */
 
-import { V4VOP_info, v4v_info, v4v_info_v9 } from '../../abi/v4v.js';
+import { __HYPERVISOR_v4v_op, V4VOP_info, v4v_info, v4v_info_v9 } from '../../abi/v4v.js';
 import { PAGE_SIZE } from '../../abi/xen.js';
 import { XenError } from '../../hypervisor/error.js';
 import type { EventChannels } from '../../hypervisor/event_channels.js';
@@ -17,7 +17,7 @@ export interface V4vMemory {
 }
 
 /** How the kernel makes the hypercall. */
-export type V4vCall = (cmd: number, arg1: number, arg2: number, arg3: number, arg4: number) => number;
+type V4vCall = (cmd: number, arg1: number, arg2: number, arg3: number, arg4: number) => number;
 
 /** The kernel's end of V4V's event channel. */
 interface Ear {
@@ -27,9 +27,9 @@ interface Ear {
 }
 
 /** Connects to V4V's event channel. Gives a negative errno where that is refused. */
-export type Listen = (remotePort: number, listener: () => void) => Ear | number;
+type Listen = (remotePort: number, listener: () => void) => Ear | number;
 
-export class ModelV4vPort implements V4vPort {
+class ModelV4vPort implements V4vPort {
   readonly domid: number;
   readonly address: number;
   readonly #state: V4vDomain;
@@ -147,7 +147,7 @@ function framesOf(domain: Domain, gfn: number, pages: number): number[] {
 }
 
 /** A guest's kernel takes the interrupt, for one port of all; the others are somebody else's. */
-export function listenInGuest({ sharedInfo, events }: Domain): Listen {
+function listenInGuest({ sharedInfo, events }: Domain): Listen {
   return (remotePort, listener) => {
     const port = events.bindInterdomain(events, remotePort);
     if (port < 0) return port;
@@ -171,7 +171,7 @@ export function listenInGuest({ sharedInfo, events }: Domain): Listen {
 }
 
 /** dom0's kernel hears of it through the event channel device, as a process in dom0 does. */
-export function listenInDom0(domid: number, channels: EventChannels): Listen {
+function listenInDom0(domid: number, channels: EventChannels): Listen {
   return (remotePort, listener) => {
     const port = channels.bindInterdomain(domid, remotePort);
     if (port < 0) {
@@ -184,4 +184,16 @@ export function listenInDom0(domid: number, channels: EventChannels): Listen {
     };
     return { hear: (wanted) => channels.onPending(wanted ? onPending : null), end: () => channels.close() };
   };
+}
+
+/** @param channels dom0's, for it; a guest's kernel gets its events by itself */
+export function openV4vPort(state: V4vDomain, memory: V4vMemory, channels: EventChannels | null): V4vPort {
+  const { domain } = state;
+  const [vcpu] = domain.vcpus;
+  if (!vcpu) throw new RangeError(`domain ${domain.domid} has no vCPU`);
+  const call: V4vCall = domain.isHvm
+    ? (...args) => vcpu.hypercall(__HYPERVISOR_v4v_op, ...args)
+    : (...args) => domain.host.guestHypercall(vcpu, __HYPERVISOR_v4v_op, args);
+  const listen = channels ? listenInDom0(domain.domid, channels) : listenInGuest(domain);
+  return new ModelV4vPort(state, memory, call, listen);
 }
