@@ -171,6 +171,17 @@ export {
   xc_altp2m_set_supress_ve_multi,
 } from './xc/altp2m_multi.js';
 export { xc_altp2m_set_mem_access_multi_async } from './xc/altp2m_multi_async.js';
+export {
+  type ArgoAddress,
+  type ArgoProbe,
+  type ArgoQuery,
+  type ArgoRingInfo,
+  type ArgoState,
+  argo_notify,
+  argo_probe,
+  argo_sendv,
+} from './xc/argo.js';
+export { type ArgoRing, type ArgoRingOptions, argo_register_ring } from './xc/argo_ring.js';
 export { type ConsoleRing, xc_readconsolering, xc_send_debug_keys } from './xc/console.js';
 export {
   xc_domain_destroy,

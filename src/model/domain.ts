@@ -208,13 +208,23 @@ export class Domain {
     return true;
   }
 
-  /** Gives the domain 2^order pages that are not mapped anywhere yet. */
-  reserve(order: number): boolean {
+  /**
+   * Gives the domain 2^order pages that are not mapped anywhere yet. A PV domain names them by their machine frames.
+   *
+   * @returns the first of them, or null
+   */
+  reserve(order: number): number | null {
     const count = 2 ** order;
-    if (this.dying || this.totPages + count > this.maxPages) return false;
-    if (this.host.memory.allocate(this.domid, order) === null) return false;
+    if (this.dying || this.totPages + count > this.maxPages) return null;
+    const mfn = this.host.memory.allocate(this.domid, order);
+    if (mfn === null) return null;
     this.totPages += count;
-    return true;
+    if (!this.isHvm) {
+      const { maxMapped } = this.p2m;
+      for (let i = 0; i < count; i++) this.p2m.set(mfn + i, mfn + i, this.defaultAccess, null);
+      this.p2m.maxMapped = maxMapped;
+    }
+    return mfn;
   }
 
   /** Gives the domain `pages` pages at frame 0 and up, in the largest pages that fit. False when memory is short. */

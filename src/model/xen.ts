@@ -50,6 +50,8 @@ import type { Vcpu } from './vcpu.js';
 const ARENA_BASE = 0x7f00_0000_0000;
 const DEFAULT_PAGES = 2 ** 30;
 const DOM0_PAGES = 0x4_0000;
+/** What dom0 may ask for beyond that, for the rings of its programs say: as `dom0_mem=1G,max:1088M` has it. */
+const DOM0_SPARE_PAGES = 0x4000;
 /** Where libxc's domain builder sets the monitor ring's frame aside: among the special pages below 0xff000. */
 const MONITOR_RING_PFN = 0xfeff9;
 
@@ -481,7 +483,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       maxEvtchnPort: 2 ** 31 - 1,
     });
     dom0.makeVcpus();
-    dom0.maxPages = DOM0_PAGES;
+    dom0.maxPages = DOM0_PAGES + DOM0_SPARE_PAGES;
     dom0.populateFromZero(DOM0_PAGES, ORDER_1G);
     for (const vcpu of dom0.vcpus) vcpu.start();
     dom0.pauseCount = 0;

@@ -15,7 +15,7 @@ import {
   xen_memory_reservation,
 } from '../../abi/memory.js';
 import { DOMID_SELF } from '../../abi/xen.js';
-import { getU64 } from '../../hypervisor/check.js';
+import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmPriv, xsmTarget } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { accessOf } from './altp2m_op.js';
@@ -24,6 +24,9 @@ import { accessOf } from './altp2m_op.js';
 const MAX_ORDER = 18;
 const RESERVATION = xen_memory_reservation.at;
 const ACCESS = xen_mem_access_op.at;
+/** A frame number on its way to the caller. */
+const FRAME = new Uint8Array(8);
+const frame = new DataView(FRAME.buffer);
 
 export function memoryOp(caller: Caller, op: number, address: number): number {
   const cmd = op & ((1 << MEMOP_EXTENT_SHIFT) - 1);
@@ -58,7 +61,11 @@ function reservation(caller: Caller, cmd: number, start: number, address: number
   let done = start;
   for (; done < count; done++) {
     if (cmd === XENMEM_increase_reservation) {
-      if (!domain.reserve(order)) break;
+      const mfn = domain.reserve(order);
+      if (mfn === null) break;
+      // only a PV caller is told
+      putU64(frame, 0, mfn);
+      if (list !== 0 && !caller.domain.isHvm && !memory.write(list + done * 8, FRAME)) break;
       continue;
     }
     if (!memory.copyIn(list + done * 8, 8)) break;
