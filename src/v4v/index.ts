@@ -27,16 +27,20 @@ export {
   v4v_tables_flush,
   v4v_tables_list,
 } from './calls.js';
-export { type DriverRing, type RingRequest, V4vDriver } from './driver.js';
+export { V4vDriver } from './driver.js';
 export {
+  ARGO_LAYOUT,
   formatRing,
   type RingId,
+  type RingLayout,
   RingReader,
   RingWriter,
+  V4V_LAYOUT,
   type V4vMessage,
   V4vRingError,
   type WriteOptions,
 } from './ring.js';
+export { type DriverRing, RingDriver, type RingRequest } from './ring_driver.js';
 export {
   findings,
   formatAddr,

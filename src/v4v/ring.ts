@@ -20,9 +20,28 @@ import {
 } from '../abi/v4v.js';
 import type { V4vAddr } from '../abi/v4v_rules.js';
 
-const RX_PTR = v4v_ring.at.rx_ptr / 4;
-const TX_PTR = v4v_ring.at.tx_ptr / 4;
 const HEADER = v4v_ring_message_header.size;
+
+/** Where the parts of a ring and of a message's header are: 32-bit words. The length is a message's first in any layout. */
+export interface RingLayout {
+  readonly rxPtr: number;
+  readonly txPtr: number;
+  readonly messageType: number;
+  readonly sourcePort: number;
+  readonly sourceDomain: number;
+}
+
+/** V4V's rings. */
+export const V4V_LAYOUT: RingLayout = {
+  rxPtr: v4v_ring.at.rx_ptr / 4,
+  txPtr: v4v_ring.at.tx_ptr / 4,
+  messageType: 1,
+  sourcePort: 2,
+  sourceDomain: 3,
+};
+
+/** Argo's: the same in another order, without magic and id. */
+export const ARGO_LAYOUT: RingLayout = { rxPtr: 0, txPtr: 1, messageType: 3, sourcePort: 1, sourceDomain: 2 };
 
 /** A message of a ring. */
 export interface V4vMessage {
@@ -137,6 +156,7 @@ export function formatRing(buffer: ArrayBufferLike, length: number, id: RingId, 
 /** Puts messages into a ring. */
 export class RingWriter {
   readonly #memory: RingMemory;
+  readonly #layout: RingLayout;
   /** Its own: the word in the ring is for the reader, who might write it, too. */
   #tx: number;
 
@@ -144,14 +164,16 @@ export class RingWriter {
    * @param buffer memory of the ring: 64 bytes of header, then the data
    * @param length bytes of data; a multiple of 16, 48 or more. Default: all that the buffer has room for
    * @param offset where the header starts; a multiple of 16
+   * @param layout default: V4V's
    * @throws RangeError when there is no such ring in the buffer
    */
-  constructor(buffer: ArrayBufferLike, length = longest(buffer), offset = 0) {
+  constructor(buffer: ArrayBufferLike, length = longest(buffer), offset = 0, layout = V4V_LAYOUT) {
     this.#memory = new RingMemory(buffer, length, offset);
+    this.#layout = layout;
     const { words, len } = this.#memory;
-    const [rx, tx] = [Atomics.load(words, RX_PTR) >>> 0, Atomics.load(words, TX_PTR) >>> 0];
+    const [rx, tx] = [Atomics.load(words, layout.rxPtr) >>> 0, Atomics.load(words, layout.txPtr) >>> 0];
     this.#tx = v4vPointerIsSound(tx, len) ? tx : v4vPointerIsSound(rx, len) ? rx : 0;
-    Atomics.store(words, TX_PTR, this.#tx);
+    Atomics.store(words, layout.txPtr, this.#tx);
   }
 
   /** Payload of the largest message that the ring can ever hold. */
@@ -170,7 +192,7 @@ export class RingWriter {
 
   #free(): number {
     const { words, len } = this.#memory;
-    const rx = Atomics.load(words, RX_PTR) >>> 0;
+    const rx = Atomics.load(words, this.#layout.rxPtr) >>> 0;
     if (!v4vPointerIsSound(rx, len)) throw new V4vRingError(`rx_ptr ${rx} cannot be one in a ring of ${len} bytes`);
     return v4vFreeSpace(len, rx, this.#tx);
   }
@@ -195,17 +217,18 @@ export class RingWriter {
     }
     if (space >= this.#free()) return false;
     const { words } = memory;
+    const layout = this.#layout;
     const header = RingMemory.word(this.#tx);
     words[header] = length + HEADER;
-    words[header + 1] = messageType;
-    words[header + 2] = source.port;
-    words[header + 3] = source.domain;
+    words[header + layout.messageType] = messageType;
+    words[header + layout.sourcePort] = source.port;
+    words[header + layout.sourceDomain] = source.domain;
     let at = memory.wrap(this.#tx + HEADER);
     if (payload instanceof Uint8Array) at = memory.put(at, payload);
     else for (const piece of payload) at = memory.put(at, piece);
     this.#tx = memory.wrap(V4V_ROUNDUP(at));
     // everything above is visible to who sees this
-    Atomics.store(words, TX_PTR, this.#tx);
+    Atomics.store(words, layout.txPtr, this.#tx);
     return true;
   }
 }
@@ -213,6 +236,7 @@ export class RingWriter {
 /** Takes messages out of a ring. */
 export class RingReader {
   readonly #memory: RingMemory;
+  readonly #layout: RingLayout;
   /** Its own: the word in the ring is for the writer, who might write it, too. */
   #rx: number;
   /** Of the message that {@link readInto} gave last. */
@@ -226,12 +250,14 @@ export class RingReader {
    * @param buffer memory of the ring: 64 bytes of header, then the data
    * @param length bytes of data; a multiple of 16, 48 or more. Default: all that the buffer has room for
    * @param offset where the header starts; a multiple of 16
+   * @param layout default: V4V's
    * @throws RangeError when there is no such ring in the buffer
    * @throws V4vRingError when rx_ptr, from where it is to read, cannot be one
    */
-  constructor(buffer: ArrayBufferLike, length = longest(buffer), offset = 0) {
+  constructor(buffer: ArrayBufferLike, length = longest(buffer), offset = 0, layout = V4V_LAYOUT) {
     this.#memory = new RingMemory(buffer, length, offset);
-    this.#rx = Atomics.load(this.#memory.words, RX_PTR) >>> 0;
+    this.#layout = layout;
+    this.#rx = Atomics.load(this.#memory.words, layout.rxPtr) >>> 0;
     if (!v4vPointerIsSound(this.#rx, length)) {
       throw new V4vRingError(`rx_ptr ${this.#rx} cannot be one in a ring of ${length} bytes`);
     }
@@ -244,7 +270,7 @@ export class RingReader {
    */
   get nextLength(): number {
     const { words, len } = this.#memory;
-    const tx = Atomics.load(words, TX_PTR) >>> 0;
+    const tx = Atomics.load(words, this.#layout.txPtr) >>> 0;
     const rx = this.#rx;
     if (tx === rx) return -1;
     if (!v4vPointerIsSound(tx, len)) throw new V4vRingError(`tx_ptr ${tx} cannot be one in a ring of ${len} bytes`);
@@ -290,14 +316,15 @@ export class RingReader {
   #take(length: number, target: Uint8Array): void {
     const memory = this.#memory;
     const { words } = memory;
+    const layout = this.#layout;
     const header = RingMemory.word(this.#rx);
-    this.messageType = (words[header + 1] as number) >>> 0;
-    this.sourcePort = (words[header + 2] as number) >>> 0;
-    this.sourceDomain = (words[header + 3] as number) & 0xffff;
+    this.messageType = (words[header + layout.messageType] as number) >>> 0;
+    this.sourcePort = (words[header + layout.sourcePort] as number) >>> 0;
+    this.sourceDomain = (words[header + layout.sourceDomain] as number) & 0xffff;
     memory.take(memory.wrap(this.#rx + HEADER), length, target);
     this.#rx = memory.wrap(this.#rx + v4vMessageSpace(length));
     // the writer may use the room from now on
-    Atomics.store(words, RX_PTR, this.#rx);
+    Atomics.store(words, layout.rxPtr, this.#rx);
   }
 }
 

@@ -3,8 +3,8 @@
 import { EventEmitter } from 'node:events';
 import { V4V_MESSAGE_DGRAM } from '../abi/v4v.js';
 import type { V4vAddr } from '../abi/v4v_rules.js';
-import type { DriverRing, V4vDriver } from './driver.js';
 import type { V4vMessage } from './ring.js';
+import type { DriverRing, RingDriver } from './ring_driver.js';
 
 /** Messages that one socket delivers before others get their turn. */
 const TURN = 64;
@@ -29,7 +29,7 @@ interface SocketEvents {
  * Messages of another type than V4V_MESSAGE_DGRAM are dropped.
  */
 export class V4vSocket extends EventEmitter<SocketEvents> implements Disposable {
-  readonly #driver: V4vDriver;
+  readonly #driver: RingDriver;
   readonly #ring: DriverRing;
   readonly #forget: () => void;
   readonly #closing = new AbortController();
@@ -39,7 +39,7 @@ export class V4vSocket extends EventEmitter<SocketEvents> implements Disposable 
    * @throws XenError EEXIST: the port is in use; EACCES: the domain has as many rings as it may; ENOMEM: no memory left
    * @throws RangeError for a length that no ring can have
    */
-  constructor(driver: V4vDriver, options: SocketOptions = {}) {
+  constructor(driver: RingDriver, options: SocketOptions = {}) {
     super();
     this.#driver = driver;
     this.#ring = driver.ring({ ...options, onReadable: () => this.#deliver() });

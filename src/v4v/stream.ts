@@ -22,8 +22,8 @@ import {
 } from '../abi/v4v.js';
 import type { V4vAddr } from '../abi/v4v_rules.js';
 import { XenError } from '../hypervisor/error.js';
-import type { DriverRing, V4vDriver } from './driver.js';
 import type { V4vMessage } from './ring.js';
+import type { DriverRing, RingDriver } from './ring_driver.js';
 
 const HEADER = v4v_stream_header.size;
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -53,7 +53,7 @@ export interface StreamOptions {
 
 /** What a stream is made from. */
 interface Ends {
-  readonly driver: V4vDriver;
+  readonly driver: RingDriver;
   /** Client: where SYN goes. Server: where it came from. */
   readonly remote: V4vAddr;
   /** Null: this end is the client. */
@@ -69,7 +69,7 @@ interface Ends {
  * an Error with `code` ECONNRESET (the peer has destroyed its end).
  */
 export class V4vStream extends Duplex {
-  readonly #driver: V4vDriver;
+  readonly #driver: RingDriver;
   readonly #ring: DriverRing;
   readonly #conid: number;
   readonly #forget: () => void;
@@ -239,7 +239,7 @@ export class V4vStream extends Duplex {
  *
  * @throws XenError EACCES: the domain has as many rings as it may; ENOMEM: no memory left
  */
-export function connect(driver: V4vDriver, to: V4vAddr, options: StreamOptions = {}): V4vStream {
+export function connect(driver: RingDriver, to: V4vAddr, options: StreamOptions = {}): V4vStream {
   return new V4vStream({ driver, remote: to, conid: null }, options);
 }
 
@@ -261,7 +261,7 @@ interface ServerEvents {
 
 /** Takes connections on a port. It emits `connection` (stream), `error` (the ring is damaged; it closes) and `close`. */
 export class V4vServer extends EventEmitter<ServerEvents> implements Disposable {
-  readonly #driver: V4vDriver;
+  readonly #driver: RingDriver;
   readonly #ring: DriverRing;
   readonly #options: ServerOptions;
   readonly #forget: () => void;
@@ -270,7 +270,7 @@ export class V4vServer extends EventEmitter<ServerEvents> implements Disposable 
   #closed = false;
 
   /** @throws XenError EEXIST: the port is in use; EACCES: the domain has as many rings as it may; ENOMEM: no memory left */
-  constructor(driver: V4vDriver, options: ServerOptions) {
+  constructor(driver: RingDriver, options: ServerOptions) {
     super();
     const { port, partner } = options;
     this.#driver = driver;
