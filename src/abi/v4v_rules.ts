@@ -31,6 +31,7 @@ export function firstMatch(rules: readonly V4vRule[], src: V4vAddr, dst: V4vAddr
 
 /** Whether a message passes: true is accept. */
 export function rulesAccept(rules: readonly V4vRule[], src: V4vAddr, dst: V4vAddr): boolean {
+  if (rules.length === 0) return true;
   return rules[firstMatch(rules, src, dst)]?.accept ?? true;
 }
 
