@@ -1,6 +1,6 @@
 /** Datagrams over V4V, in the manner of `node:dgram`. */
 
-import { EventEmitter } from 'node:events';
+import { EventEmitter, setMaxListeners } from 'node:events';
 import { V4V_MESSAGE_DGRAM } from '../abi/v4v.js';
 import type { V4vAddr } from '../abi/v4v_rules.js';
 import type { V4vMessage } from './ring.js';
@@ -41,6 +41,7 @@ export class V4vSocket extends EventEmitter<SocketEvents> implements Disposable 
    */
   constructor(driver: RingDriver, options: SocketOptions = {}) {
     super();
+    setMaxListeners(0, this.#closing.signal); // one for each send that waits
     this.#driver = driver;
     this.#ring = driver.ring({ ...options, onReadable: () => this.#deliver() });
     this.#forget = driver.onClose(() => this.close());

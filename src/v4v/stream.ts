@@ -194,7 +194,7 @@ export class V4vStream extends Duplex {
     }
     if (message.source.port !== this.#peer?.port) return;
     if (flags === 0) this.#wanted = this.#deliver(data);
-    else if (flags & V4V_STREAM_RST) this.#reset();
+    else if (flags & V4V_STREAM_RST) this.reset();
     else if (flags & V4V_STREAM_PING) this.#send(this.#peer, V4V_STREAM_PONG, NOTHING).catch(() => {});
   }
 
@@ -205,7 +205,8 @@ export class V4vStream extends Duplex {
     return this.push(null);
   }
 
-  #reset(): void {
+  /** The peer has ended the connection without saying all. @internal */
+  reset(): void {
     if (this.#peerDone && this.writableFinished) return;
     const text = `domain ${this.#server.domain} has ended the connection`;
     this.destroy(Object.assign(new Error(text), { code: 'ECONNRESET' }));
@@ -223,10 +224,10 @@ export class V4vStream extends Duplex {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#closing.abort(error ?? new Error('the V4V stream is closed'));
-    const quiet = this.#peerDone && this.writableFinished;
-    if (this.#peer && !quiet) {
+    if (!this.#peerDone || !this.writableFinished) {
+      // to the server's own port, as long as the connection's is not known
       const pieces = [header(V4V_STREAM_RST, this.#conid)];
-      this.#driver.trySend(this.#ring.port, this.#peer, V4V_MESSAGE_STREAM, pieces);
+      this.#driver.trySend(this.#ring.port, this.#peer ?? this.#server, V4V_MESSAGE_STREAM, pieces);
     }
     this.#forget();
     this.#ring.release();
@@ -289,6 +290,7 @@ export class V4vServer extends EventEmitter<ServerEvents> implements Disposable 
       read = true;
       const parsed = parse(message);
       if (parsed && parsed.flags & V4V_STREAM_SYN) this.#connect(message.source, parsed.conid);
+      if (parsed && parsed.flags & V4V_STREAM_RST) this.#connections.get(keyOf(message.source, parsed.conid))?.reset();
     }
     if (read) this.#driver.hasRead();
   }
@@ -306,7 +308,7 @@ export class V4vServer extends EventEmitter<ServerEvents> implements Disposable 
 
   #connect(remote: V4vAddr, conid: number): void {
     const { maxConnections = 32, length } = this.#options;
-    const key = `${remote.domain}:${remote.port}:${conid}`;
+    const key = keyOf(remote, conid);
     if (this.#connections.has(key)) return;
     const stream = this.#connections.size < maxConnections ? this.#open(remote, conid, length) : null;
     if (!stream) {
@@ -316,7 +318,7 @@ export class V4vServer extends EventEmitter<ServerEvents> implements Disposable 
     }
     this.#connections.set(key, stream);
     stream.once('close', () => this.#connections.delete(key));
-    this.emit('connection', stream);
+    if (!this.emit('connection', stream)) stream.destroy(); // nobody wants it
   }
 
   #open(remote: V4vAddr, conid: number, length: number | undefined): V4vStream | null {
@@ -340,4 +342,8 @@ export class V4vServer extends EventEmitter<ServerEvents> implements Disposable 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+function keyOf({ domain, port }: V4vAddr, conid: number): string {
+  return `${domain}:${port}:${conid}`;
 }
