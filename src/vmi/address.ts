@@ -17,13 +17,15 @@ const PAGE_MASK = 4095;
 /** Where in its page an address is. */
 export function pageOffset(address: Address): number {
   // `&` takes a number modulo 2^32, which leaves the low bits of a negative one what the processor has
-  return typeof address === 'number' ? address & PAGE_MASK : Number(address & 4095n);
+  return typeof address === 'number' ? address & PAGE_MASK : Number(BigInt.asUintN(12, address));
 }
 
 /** Number of an address's page: signed as the address is. */
 export function pageNumber(address: Address): number {
   if (typeof address === 'number') return (address - (address & PAGE_MASK)) / PAGE_BYTES;
-  return Number(BigInt.asIntN(64, address) >> 12n);
+  const number = Number(BigInt.asIntN(64, address));
+  // exact, but for tables of five levels: one bigint less
+  return Number.isSafeInteger(number) ? pageNumber(number) : Number(BigInt.asIntN(64, address) >> 12n);
 }
 
 /** An address as the processor has it. */

@@ -3,8 +3,8 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { ELF_MAGIC, readElf } from './image_elf.js';
 import { LIME_MAGIC, readLime } from './image_lime.js';
-import { ImageFormatError, type ImageRun, type ReadAt } from './image_run.js';
-import { asPage, type MemorySource, type Page, readEachFrame } from './memory_source.js';
+import { ImageFormatError, type ImageRun, type ReadAt, readAt } from './image_run.js';
+import { asPage, type MemorySource, type Page } from './memory_source.js';
 import { type LoadedPage, PageCache } from './page_cache.js';
 
 export type ImageFormat = 'raw' | 'lime' | 'elf';
@@ -51,7 +51,7 @@ export class MemoryImage implements MemorySource {
       const { size } = fstatSync(file);
       return imageOf(
         size,
-        (offset, length) => readFile(file, offset, length),
+        (offset, target) => readFile(file, offset, target),
         () => closeSync(file),
       );
     } catch (error) {
@@ -61,10 +61,12 @@ export class MemoryImage implements MemorySource {
   }
 
   /** An image that is in memory already. */
-  static from(image: Uint8Array): MemoryImage {
-    // not a Buffer, whose slice() is no copy
-    const bytes = new Uint8Array(image.buffer, image.byteOffset, image.length);
-    const read: ReadAt = (offset, length) => bytes.subarray(offset, offset + length);
+  static from(bytes: Uint8Array): MemoryImage {
+    const read: ReadAt = (offset, target) => {
+      const part = bytes.subarray(offset, offset + target.length);
+      target.set(part);
+      return part.length;
+    };
     return imageOf(bytes.length, read, () => undefined);
   }
 
@@ -77,7 +79,16 @@ export class MemoryImage implements MemorySource {
   }
 
   readFrames(first: number, count: number, target: Uint8Array, present: Uint8Array): number {
-    return readEachFrame((frame) => this.#bytes(frame), first, count, target, present);
+    let found = 0;
+    for (let done = 0; done < count; ) {
+      const pages = Math.max(1, Math.min(count - done, this.#wholePages(first + done)));
+      const part = target.subarray(done * 4096, (done + pages) * 4096);
+      const there = pages > 1 ? this.#readRun(first + done, part) : this.#readPage(first + done, part);
+      present.fill(there ? 1 : 0, done, done + pages);
+      if (there) found += pages;
+      done += pages;
+    }
+    return found;
   }
 
   drop(): void {
@@ -95,26 +106,39 @@ export class MemoryImage implements MemorySource {
   }
 
   #load(frame: number): LoadedPage | null {
-    const bytes = this.#bytes(frame);
-    return bytes && { page: asPage(aligned(bytes)), writable: false, unload: () => undefined };
+    const bytes = new Uint8Array(4096);
+    if (!this.#readPage(frame, bytes)) return null;
+    return { page: asPage(bytes), writable: false, unload: () => undefined };
   }
 
-  /** A page; where a run ends within it, zeroes follow. */
-  #bytes(frame: number): Uint8Array | null {
+  /** How many pages from this one on lie whole and together in the file. */
+  #wholePages(frame: number): number {
+    const start = frame * 4096;
+    const run = this.runs[this.#firstRun(start)];
+    return run && run.address <= start ? Math.floor((run.address + run.bytes - start) / 4096) : 0;
+  }
+
+  #readRun(frame: number, target: Uint8Array): boolean {
+    if (this.#closed) throw new TypeError('this image is closed');
+    const { address, offset } = this.runs[this.#firstRun(frame * 4096)] as ImageRun;
+    return this.#read(offset + frame * 4096 - address, target) === target.length;
+  }
+
+  /** One page; where a run begins or ends within it, the rest is zeroes. */
+  #readPage(frame: number, target: Uint8Array): boolean {
     if (this.#closed) throw new TypeError('this image is closed');
     const start = frame * 4096;
-    let page: Uint8Array | null = null;
+    target.fill(0);
+    let there = false;
     for (let i = this.#firstRun(start); i < this.runs.length; i++) {
       const { address, bytes, offset } = this.runs[i] as ImageRun;
       if (address >= start + 4096) break;
       const from = Math.max(start, address);
       const to = Math.min(start + 4096, address + bytes);
-      const part = this.#read(offset + from - address, to - from);
-      if (part.length === 4096) return part;
-      page ??= new Uint8Array(4096);
-      page.set(part, from - start);
+      this.#read(offset + from - address, target.subarray(from - start, to - start));
+      there = true;
     }
-    return page;
+    return there;
   }
 
   /** The first run that ends beyond an address. */
@@ -131,10 +155,6 @@ export class MemoryImage implements MemorySource {
   }
 }
 
-function aligned(bytes: Uint8Array): Uint8Array {
-  return bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
-}
-
 function sorted(runs: readonly ImageRun[]): ImageRun[] {
   const all = runs.filter(({ bytes }) => bytes > 0).sort((a, b) => a.address - b.address);
   for (const [i, { address }] of all.entries()) {
@@ -146,20 +166,18 @@ function sorted(runs: readonly ImageRun[]): ImageRun[] {
   return all;
 }
 
-function readFile(file: number, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
+function readFile(file: number, offset: number, target: Uint8Array): number {
   let done = 0;
-  while (done < length) {
-    const count = readSync(file, bytes, done, length - done, offset + done);
-    if (count === 0) return bytes.subarray(0, done);
+  while (done < target.length) {
+    const count = readSync(file, target, done, target.length - done, offset + done);
+    if (count === 0) break;
     done += count;
   }
-  return bytes;
+  return done;
 }
 
 function imageOf(size: number, read: ReadAt, close: () => void): MemoryImage {
-  const start = read(0, 4);
-  const magic = start.length < 4 ? 0 : new DataView(start.buffer, start.byteOffset, 4).getUint32(0, true);
+  const magic = readAt(read, 0, 4).getUint32(0, true);
   if (magic === LIME_MAGIC) return new MemoryImage('lime', readLime(read, size), read, close);
   if (magic === ELF_MAGIC) return new MemoryImage('elf', readElf(read, size), read, close);
   return new MemoryImage('raw', [{ address: 0, bytes: size, offset: 0 }], read, close);

@@ -3,7 +3,7 @@
  * `.xen_pfn` (guests with their own memory map) or `.xen_p2m` (PV). Others have a program header for each range.
  */
 
-import { ImageFormatError, type ImageRun, type ReadAt } from './image_run.js';
+import { ImageFormatError, type ImageRun, type ReadAt, readAt } from './image_run.js';
 
 export const ELF_MAGIC = 0x464c_457f;
 const ELFCLASS64 = 2;
@@ -99,9 +99,12 @@ function u64(view: DataView, at: number): number {
 
 /** Bytes that must be there. */
 function piece(read: ReadAt, offset: number, length: number): DataView {
-  const bytes = read(offset, length);
-  if (bytes.length < length) throw new ImageFormatError(`the ELF core is cut off at byte ${offset + bytes.length}`);
-  return new DataView(bytes.buffer, bytes.byteOffset, length);
+  // its last byte first: what the file says of lengths is not to be believed
+  const end = offset + length;
+  if (length > 0 && (end > Number.MAX_SAFE_INTEGER || read(end - 1, new Uint8Array(1)) === 0)) {
+    throw new ImageFormatError(`the ELF core is cut off: it should have ${end} bytes`);
+  }
+  return readAt(read, offset, length);
 }
 
 function stringAt(view: DataView, at: number): string {

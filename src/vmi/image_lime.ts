@@ -1,6 +1,6 @@
 /** LiME images: ranges of memory, each behind a header of 32 bytes. */
 
-import { ImageFormatError, type ImageRun, type ReadAt } from './image_run.js';
+import { ImageFormatError, type ImageRun, type ReadAt, readAt } from './image_run.js';
 
 export const LIME_MAGIC = 0x4c69_4d45;
 export const LIME_HEADER = 32;
@@ -9,9 +9,8 @@ export const LIME_HEADER = 32;
 export function readLime(read: ReadAt, size: number): ImageRun[] {
   const runs: ImageRun[] = [];
   for (let at = 0; at < size; ) {
-    const header = read(at, LIME_HEADER);
-    const view = new DataView(header.buffer, header.byteOffset, header.length);
-    if (header.length < LIME_HEADER || view.getUint32(0, true) !== LIME_MAGIC || view.getUint32(4, true) !== 1) {
+    const view = readAt(read, at, LIME_HEADER);
+    if (view.getUint32(0, true) !== LIME_MAGIC || view.getUint32(4, true) !== 1) {
       throw new ImageFormatError(`no LiME header of version 1 at byte ${at} of the image`);
     }
     const address = Number(view.getBigUint64(8, true));

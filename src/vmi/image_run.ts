@@ -15,5 +15,12 @@ export class ImageFormatError extends Error {
   readonly code = 'ERR_XENCTRL_IMAGE';
 }
 
-/** Reads a part of the file: fewer bytes only at its end. */
-export type ReadAt = (offset: number, length: number) => Uint8Array;
+/** Reads a part of the file into an array; gives how many bytes there were: fewer than it has room for at the end only. */
+export type ReadAt = (offset: number, target: Uint8Array) => number;
+
+/** A part of the file, with zeroes for what is beyond its end. */
+export function readAt(read: ReadAt, offset: number, length: number): DataView {
+  const bytes = new Uint8Array(length);
+  read(offset, bytes);
+  return new DataView(bytes.buffer);
+}

@@ -14,7 +14,7 @@ import { checkPaging, type Paging, pagingOf } from './paging.js';
 import { PhysicalMemory } from './physical_memory.js';
 
 export interface IntrospectorOptions extends DomainMemoryOptions {
-  /** Translations that each address space keeps. Default 65,536: 1 MiB of ours for 256 MiB of theirs. */
+  /** Translations that each address space keeps. Default 16,384: 256 KiB of ours for 64 MiB of theirs. */
   readonly translations?: number;
 }
 
@@ -61,7 +61,7 @@ export class Introspector implements Disposable {
   static open(xch: XcInterface, domid: number, options: IntrospectorOptions = {}): Introspector {
     checkObject(options, 'options');
     checkDomid(domid);
-    const { translations = 65536, ...rest } = options;
+    const { translations = 16384, ...rest } = options;
     return new Introspector(new DomainMemory(xch, domid, rest), xch, domid, translations);
   }
 
@@ -72,7 +72,7 @@ export class Introspector implements Disposable {
    */
   static image(image: string | MemoryImage, options: { readonly translations?: number } = {}): Introspector {
     const source = typeof image === 'string' ? MemoryImage.open(image) : image;
-    return new Introspector(source, null, -1, options.translations ?? 65536);
+    return new Introspector(source, null, -1, options.translations ?? 16384);
   }
 
   /** The domain's id; null: this is an image. */

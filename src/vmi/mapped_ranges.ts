@@ -1,7 +1,7 @@
 /** Which pages of an address space are mapped. */
 
-import type { MemorySource } from './memory_source.js';
-import { type NotMapped, type Paging, walk } from './paging.js';
+import type { PageTables } from './page_tables.js';
+import type { NotMapped, Paging } from './paging.js';
 import type { Piece } from './search.js';
 
 const ADDRESS_PAGES = 2 ** 52;
@@ -16,18 +16,11 @@ export function endPageOf({ mode }: Paging): number {
  * The mapped pages between two page numbers, a piece for each page of whatever size. An entry that is not present is
  * passed over with all that it could map.
  */
-export function* mappedPieces(
-  source: MemorySource,
-  paging: Paging,
-  cr3: bigint,
-  first: number,
-  end: number,
-): Generator<Piece> {
+export function* mappedPieces(tables: PageTables, first: number, end: number): Generator<Piece> {
   for (let page = first; page < end; ) {
-    const signed = page >= ADDRESS_PAGES / 2 ? page - ADDRESS_PAGES : page;
-    const walked = walk(source, paging, cr3, signed, 0);
+    const walked = tables.walk(page >= ADDRESS_PAGES / 2 ? page - ADDRESS_PAGES : page, 0);
     if (!walked.mapped) {
-      page = beyond(page, walked, paging);
+      page = beyond(page, walked, tables.paging);
       continue;
     }
     const within = walked.pageSize / 4096;

@@ -1,67 +1,45 @@
 /**
- * Translations that were made: a table with one place for each page number, as a processor's own has, in two typed
- * arrays. It begins small and doubles while pages push each other out.
+ * Translations that were made: a table with one place for each page number, as a processor's own has. A page that needs a
+ * place takes it from another.
  */
 
-const SMALLEST = 256;
+/** Added to a page number it is the tag of a place: no tag is 0, which a place has that is free. */
+const TAG = 0.5;
 
 export class TranslationCache {
-  readonly #most: number;
-  /** Page numbers; NaN, which equals nothing: free. */
-  #pages: Float64Array;
-  #frames: Float64Array;
-  #mask: number;
-  /** Pages pushed out since the table grew. */
-  #pushed = 0;
+  /**
+   * For each place a tag, which says whose it is, and the frame. It never changes its size, which lets V8 take it for a
+   * constant; of one that is hardly used the system gives us little more than the promise.
+   */
+  readonly #entries: Float64Array;
+  readonly #mask: number;
+  /** Where the places are that were taken, so that a clear need not touch all. */
+  readonly #taken: Int32Array;
+  #count = 0;
 
-  /** @param most pages that it may hold; rounded up to a power of two */
-  constructor(most: number) {
-    this.#most = Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(Math.max(1, most))));
-    this.#pages = new Float64Array(SMALLEST).fill(Number.NaN);
-    this.#frames = new Float64Array(SMALLEST);
-    this.#mask = SMALLEST - 1;
+  /** @param places how many; rounded up to a power of two */
+  constructor(places: number) {
+    const size = 2 ** Math.ceil(Math.log2(Math.max(1, places)));
+    this.#entries = new Float64Array(size * 2);
+    this.#taken = new Int32Array(size);
+    this.#mask = size - 1;
   }
 
-  /** Pages that it has room for now. */
-  get capacity(): number {
-    return this.#mask + 1;
-  }
-
-  /** Frame of a page, or -1. */
+  /** Frame of a page, or -1. A page that is no integer has none. */
   find(page: number): number {
-    const at = page & this.#mask;
-    return this.#pages[at] === page ? (this.#frames[at] as number) : -1;
+    const at = (page & this.#mask) * 2;
+    return this.#entries[at] === page + TAG ? (this.#entries[at + 1] as number) : -1;
   }
 
   set(page: number, frame: number): void {
-    let at = page & this.#mask;
-    const old = this.#pages[at] as number;
-    if (!Number.isNaN(old) && old !== page && this.capacity < this.#most && ++this.#pushed > this.capacity / 4) {
-      this.#grow();
-      at = page & this.#mask;
-    }
-    this.#pages[at] = page;
-    this.#frames[at] = frame;
+    const at = (page & this.#mask) * 2;
+    if (this.#entries[at] === 0) this.#taken[this.#count++] = at;
+    this.#entries[at] = page + TAG;
+    this.#entries[at + 1] = frame;
   }
 
   clear(): void {
-    this.#pages.fill(Number.NaN);
-    this.#pushed = 0;
-  }
-
-  #grow(): void {
-    const pages = this.#pages;
-    const frames = this.#frames;
-    const size = this.capacity * 2;
-    this.#pages = new Float64Array(size).fill(Number.NaN);
-    this.#frames = new Float64Array(size);
-    this.#mask = size - 1;
-    this.#pushed = 0;
-    for (let i = 0; i < pages.length; i++) {
-      const page = pages[i] as number;
-      if (Number.isNaN(page)) continue;
-      this.#pages[page & this.#mask] = page;
-      this.#frames[page & this.#mask] = frames[i] as number;
-    }
+    for (let i = 0; i < this.#count; i++) this.#entries[this.#taken[i] as number] = 0;
+    this.#count = 0;
   }
 }

@@ -2,14 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { addressIn, pageNumber, pageOffset } from '#dist/vmi/address.js';
-import { checkPaging, type Paging, type PagingMode, pagingOf, walk } from '#dist/vmi/paging.js';
+import { PageTables } from '#dist/vmi/page_tables.js';
+import { checkPaging, type Paging, type PagingMode, pagingOf } from '#dist/vmi/paging.js';
 import { type Reference, referenceWalk } from './reference_walk.js';
 import { TestMemory } from './test_memory.js';
 
 const MODES: readonly Exclude<PagingMode, 'none'>[] = ['32-bit', 'pae', '4-level', '5-level'];
 
 function ours(memory: TestMemory, paging: Paging, cr3: bigint, address: bigint): Reference {
-  const walked = walk(memory, paging, cr3, pageNumber(address), pageOffset(address));
+  const walked = new PageTables(memory, paging, cr3).walk(pageNumber(address), pageOffset(address));
   if (!walked.mapped) return { ok: false, why: walked.reason, level: walked.level };
   const { address: at, pageSize, writable, user, executable, accessed, dirty } = walked;
   return {
@@ -93,6 +94,8 @@ for (const mode of MODES) {
           const cr3 = mode === 'pae' && upper ? root | 0xfe0n : root; // the last four entries of the frame
           const wanted = referenceWalk(memory, paging, cr3, at);
           assert.deepEqual(ours(memory, paging, cr3, at), wanted);
+          const frame = new PageTables(memory, paging, cr3).frameOf(pageNumber(at));
+          assert.equal(frame, wanted.ok ? Number(wanted.address / 4096n) : -1);
           seen.add(wanted.ok ? `page of ${wanted.size}` : `${wanted.why} ${wanted.level}`);
         },
       ),
@@ -121,7 +124,7 @@ function indexed(mode: PagingMode, indexes: readonly number[], upper: boolean): 
 test('walk: tables in a circle end after as many levels as there are', () => {
   const memory = new TestMemory([1]);
   memory.put64(4096 + 8 * 0x1ff, 0x1063n); // Windows has such an entry on purpose
-  const walked = walk(memory, { mode: '4-level' }, 0x1000n, -1, 0);
+  const walked = new PageTables(memory, { mode: '4-level' }, 0x1000n).walk(-1, 0);
   assert.ok(walked.mapped);
   assert.equal(walked.address, 0x1000);
   assert.deepEqual(
@@ -133,10 +136,10 @@ test('walk: tables in a circle end after as many levels as there are', () => {
 
 test('walk: paging off is the physical address, and nothing beyond 52 bits', () => {
   const memory = new TestMemory();
-  const walked = walk(memory, { mode: 'none' }, 0n, 0x12345, 0x678);
+  const walked = new PageTables(memory, { mode: 'none' }, 0n).walk(0x12345, 0x678);
   assert.ok(walked.mapped && walked.address === 0x1234_5678 && walked.steps.length === 0);
   for (const page of [-1, 2 ** 40, Number.NaN, 0.5 - 1]) {
-    const none = walk(memory, { mode: 'none' }, 0n, page, 0);
+    const none = new PageTables(memory, { mode: 'none' }, 0n).walk(page, 0);
     assert.deepEqual(none, { mapped: false, reason: 'not-canonical', level: 0, steps: [] });
   }
 });
