@@ -21,9 +21,16 @@ export interface Operand {
   readonly values?: readonly string[];
 }
 
+/** Something that happened while a command ran, in both forms. */
+export interface Emitted {
+  /** For `--json`: a line of its own. */
+  readonly json: unknown;
+  readonly text: (style: Style, columns: number) => readonly string[];
+}
+
 /** What a command did, in both forms. */
 export interface Outcome {
-  /** The result for `--json`. */
+  /** The result for `--json`; undefined: all was emitted already. */
   readonly json: unknown;
   /** The result for people: lines. */
   readonly text: (style: Style, columns: number) => readonly string[];
@@ -39,6 +46,8 @@ export interface Context {
   readonly options: ParsedOptions;
   /** Says something beside the result, on stderr. */
   readonly note: (line: string) => void;
+  /** Prints something that happened, ahead of the result. */
+  readonly emit: (event: Emitted) => void;
   /** Says how far it is; empty: done. Shown on terminals only. */
   readonly progress: (text: string) => void;
   /** Fires on the first Ctrl-C. */

@@ -11,6 +11,7 @@ const LOADERS: ReadonlyMap<string, Loader> = new Map<string, Loader>([
   ['list', async () => (await import('./list.js')).list],
   ['altp2m', async () => (await import('./altp2m/command.js')).altp2m],
   ['mem', async () => (await import('./mem/command.js')).mem],
+  ['argo', async () => (await import('./argo/command.js')).argo],
   ['v4v', async () => (await import('./v4v/command.js')).v4v],
   ['lab', async () => (await import('./lab.js')).lab],
   ['completion', async () => (await import('./completion.js')).completion],

@@ -1,7 +1,7 @@
 /** The `xenctrl` command: finds the sub-command, runs it, prints what it has to say. */
 
 import { readFileSync } from 'node:fs';
-import type { Command, Outcome } from './command.js';
+import type { Command, Emitted, Outcome } from './command.js';
 import { COMMAND_NAMES, loadAllCommands, loadCommand } from './commands.js';
 import { EXIT_OK, EXIT_USAGE, UsageError } from './exit.js';
 import { commandHelp, generalHelp } from './help.js';
@@ -105,14 +105,18 @@ async function run(command: Command, path: string, args: readonly string[], shel
   }
   const note = (text: string): void => output.errorLines(() => [text]);
   const progress = (text: string): void => output.progress(text);
-  const outcome = await command.run({ ...line, note, progress, signal });
+  const emit = ({ json, text }: Emitted): void => {
+    if (line.options.has('json')) output.jsonLine(json);
+    else output.lines(text);
+  };
+  const outcome = await command.run({ ...line, note, emit, progress, signal });
   return print(outcome, line.options.has('json'), output);
 }
 
 function print(outcome: Outcome, json: boolean, output: Output): number {
   const { aside } = outcome;
   if (json) {
-    output.json(outcome.json);
+    if (outcome.json !== undefined) output.json(outcome.json);
     if (aside !== undefined) output.errorLines(() => [aside]);
   } else {
     output.lines((style, columns) => [

@@ -38,9 +38,18 @@ export class Output {
   }
 
   json(value: unknown): void {
-    const text = JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? String(one) : one), 2);
-    this.#out.write(`${text}\n`);
+    this.#out.write(`${JSON.stringify(value, plain, 2)}\n`);
   }
+
+  /** One of many, on a line. */
+  jsonLine(value: unknown): void {
+    this.#out.write(`${JSON.stringify(value, plain)}\n`);
+  }
+}
+
+/** JSON has no 64-bit integers. */
+function plain(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
 }
 
 function write(sink: Sink, lines: readonly string[]): void {

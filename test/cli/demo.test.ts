@@ -64,6 +64,7 @@ test('a step that goes otherwise shows', async () => {
     operands: [],
     options: { has: () => false, get: () => undefined } as never,
     note: () => {},
+    emit: () => {},
     progress: () => {},
     signal: new AbortController().signal,
   });
