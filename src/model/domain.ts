@@ -14,6 +14,7 @@ import { newParams } from './hvm_params.js';
 import type { MachineMemory } from './machine_memory.js';
 import type { Cpu } from './options.js';
 import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mState, type PageOrder } from './p2m.js';
+import type { Scheduler } from './scheduler.js';
 import { SharedInfo } from './shared_info.js';
 import { Vcpu, type VcpuState } from './vcpu.js';
 import { ListenerPorts, type MonitorListener } from './vm_event/listener.js';
@@ -88,8 +89,8 @@ export interface Host {
   /** Raises a global virtual interrupt: dom0's, or that of the domain which was made its handler. */
   sendGlobalVirq(virq: number): void;
   setVirqHandler(virq: number, domain: Domain): void;
-  /** vCPUs may be able to run now that could not before. */
-  vcpusChanged(): void;
+  /** Runs what vCPUs are given to do. */
+  readonly scheduler: Scheduler;
 }
 
 export class Domain {
@@ -163,7 +164,7 @@ export class Domain {
 
   set pauseCount(count: number) {
     this.#pauseCount = count;
-    if (count === 0) this.host.vcpusChanged();
+    if (count === 0) this.host.scheduler.wake();
   }
 
   /** True when the domain's vCPUs get processor time. */
@@ -175,7 +176,7 @@ export class Domain {
   shutdown(reason: number): void {
     if (this.shutdownCode !== null) return;
     this.shutdownCode = reason;
-    this.host.vcpusChanged();
+    this.host.scheduler.wake();
     this.host.sendGlobalVirq(VIRQ_DOM_EXC);
   }
 
@@ -307,7 +308,7 @@ export class Domain {
     this.dying = true;
     this.ring?.destroy();
     this.events.destroy();
-    this.host.vcpusChanged();
+    this.host.scheduler.wake();
     this.altp2m.setActive(false);
     const { maxMapped } = this.p2m;
     this.p2m.clear();

@@ -21,7 +21,12 @@ export interface EventMachine {
   readonly vcpus: number;
   /** Another domain's ports, or null: no such domain. */
   lookup(domid: number): EventPorts | null;
+  /** Has a guest's script go on by one instruction; false: none can. */
+  step(): boolean;
 }
+
+/** Instructions of scripts in one {@link EventChannels.wait}: a guest that tells nothing does not hold it up for ever. */
+const MOST_STEPS = 100_000;
 
 export class EvtchnDevice implements EventAbi {
   readonly capacity = CAPACITY;
@@ -147,10 +152,16 @@ class OpenEvtchn implements EventChannels {
     return 0;
   }
 
-  /** Answers at once, whatever `timeoutMs` says: while this thread waits, nothing can happen in the model. */
+  /**
+   * While this thread waits, only guests' scripts go on, whatever `timeoutMs` says: it answers as soon as a port is
+   * pending or no script can run.
+   */
   wait(timeoutMs: number): number {
     this.#checkOpen();
     if (!Number.isInteger(timeoutMs)) throw new TypeError(`timeoutMs must be an integer, not ${timeoutMs}`);
+    for (let i = 0; timeoutMs !== 0 && i < MOST_STEPS && this.#signalled.length === 0; i++) {
+      if (!this.#machine.step()) break;
+    }
     return this.#signalled.length > 0 ? 1 : 0;
   }
 

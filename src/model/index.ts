@@ -2,8 +2,9 @@
 
 export { errno } from '../abi/errno.js';
 export type { Release } from '../abi/release.js';
-export { GuestResult } from './guest/instruction.js';
+export { GuestResult, type Instruction } from './guest/instruction.js';
 export type { AccessOptions } from './guest/memory.js';
+export type { GuestScript, ScriptCpu, ScriptEnd, ScriptRun } from './guest/script.js';
 export type { DescriptorRegister, DescriptorTable } from './guest/system.js';
 export type { Altp2mMode, CpuOptions, GuestOptions, ModelOptions } from './options.js';
 export {

@@ -34,6 +34,8 @@ export interface ModelOptions {
   readonly shadow?: boolean;
   /** The machine's memory in 4 KiB pages. Default 2^30 (4 TiB): it costs nothing until it is touched. */
   readonly memoryPages?: number;
+  /** Fixes the order in which vCPUs that run scripts take their turns: a 32-bit number. Default 0. */
+  readonly seed?: number;
   /** Pages in the hypercall arena. Default 64. */
   readonly arenaPages?: number;
 }

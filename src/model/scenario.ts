@@ -120,6 +120,7 @@ const SCENARIO: Fields<Scenario> = {
   v4v: (value, at) =>
     value === 'v9' ? { abi: 'v9' } : typeof value === 'boolean' ? value : wrong(at, value, 'true, false or "v9"'),
   memoryPages: integerValue(1, MAX_PAGES),
+  seed: integerValue(0, 2 ** 32 - 1),
   cpu: (value, at) => record(value, at, CPU),
   guests: (value, at) =>
     listValue(value, at, MAX_GUESTS).map((one, i) => record<ScenarioGuest>(one, `${at}[${i}]`, GUEST)),

@@ -9,6 +9,7 @@ import type { Domain } from './domain.js';
 import { Cpu } from './guest/cpu.js';
 import { type Attempt, GuestResult, type Instruction, NOT_FINISHED, raised, VECTOR_PF } from './guest/instruction.js';
 import { applyAnswer } from './guest/resume.js';
+import type { GuestScript, ScriptRun } from './guest/script.js';
 import { vmcall } from './guest/system.js';
 import type { P2m } from './p2m.js';
 import { translateInXen } from './paging/walk.js';
@@ -103,7 +104,7 @@ export class Vcpu extends Cpu<GuestResult> {
 
   set online(on: boolean) {
     this.#online = on;
-    if (on) this.domain.host.vcpusChanged();
+    if (on) this.domain.host.scheduler.wake();
   }
 
   /** Whether it gets processor time now. */
@@ -131,6 +132,16 @@ export class Vcpu extends Cpu<GuestResult> {
     this.#mustRun();
     if (this.domain.config.type !== 'hvm') return -errno.ENOSYS;
     return this.issue(vmcall(op, args)).rc;
+  }
+
+  /**
+   * Has the vCPU run `script`, instruction by instruction, whenever it gets processor time: from the event loop, or by
+   * {@link ModelXen.step}. It waits while the vCPU does: for its agent, for dom0. Nothing else runs on the vCPU meanwhile.
+   *
+   * @throws Error when it runs a script already
+   */
+  run<T>(script: GuestScript<T>): ScriptRun<T> {
+    return this.domain.host.scheduler.run(this, script);
   }
 
   /**
@@ -173,6 +184,11 @@ export class Vcpu extends Cpu<GuestResult> {
       if (applied === null && attempt.exception === null) this.#endInstruction();
     }
     return null;
+  }
+
+  /** Forgets the instruction that it is at. @internal */
+  giveUp(): void {
+    this.#current = null;
   }
 
   /** Frame of the next instruction. */
@@ -339,6 +355,7 @@ export class Vcpu extends Cpu<GuestResult> {
   }
 
   #mustRun(): void {
+    if (this.domain.host.scheduler.runs(this)) throw new Error(`vCPU ${this.id} runs a script`);
     if (this.canRun) return;
     const { domain } = this;
     const state = domain.dying

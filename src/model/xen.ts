@@ -42,6 +42,7 @@ import { sysctl } from './ops/sysctl.js';
 import { xenVersion } from './ops/xen_version.js';
 import { ALTP2M_MODES, type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
+import { Scheduler } from './scheduler.js';
 import { openV4vPort, type V4vMemory } from './v4v/port.js';
 import { V4v } from './v4v/v4v.js';
 import type { Vcpu } from './vcpu.js';
@@ -63,7 +64,7 @@ export interface Guest {
   readonly domain: Domain;
 }
 
-/** A saved {@link ModelXen}: plain JSON. */
+/** A saved {@link ModelXen}: plain JSON. Scripts that vCPUs run are no part of it: they are code, not state. */
 export interface ModelSnapshot {
   readonly format: 'xenctrl-model-snapshot/1';
   readonly options: ModelOptions;
@@ -100,6 +101,9 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** V4V in the place of Argo, if the machine was made for it. */
   readonly v4v: V4v | null;
   readonly dom0: Domain;
+  /** @internal */
+  readonly scheduler: Scheduler;
+  readonly #seed: number;
   readonly #evtchn: EvtchnDevice;
   readonly #openEvents: EventChannels[] = [];
   readonly #altp2mBooted: boolean;
@@ -130,12 +134,15 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
     this.console.print(`Xen version ${release}.0-model`, `Command line: ${this.commandLine}`);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
+    this.#seed = options.seed ?? 0;
+    this.scheduler = new Scheduler(this.#seed);
     this.dom0 = this.#makeDom0();
     this.#evtchn = new EvtchnDevice({
       ports: this.dom0.events,
       domid: this.dom0.domid,
       vcpus: this.dom0.vcpus.length,
       lookup: (domid) => this.dom0Caller.lookup(domid)?.events ?? null,
+      step: () => this.step(),
     });
     this.dom0Caller = {
       vcpu: null,
@@ -237,6 +244,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** As the end of a process: its event channels close. */
   close(): void {
     this.#closed = true;
+    this.scheduler.close();
     for (const events of this.#openEvents.splice(0)) events.close();
   }
 
@@ -287,6 +295,15 @@ export class ModelXen implements Hypervisor, CreateHost {
     return openV4vPort(state, memory, domid === this.dom0.domid ? this.openEvtchn() : null);
   }
 
+  /**
+   * Lets one vCPU that runs a script carry out one instruction, without waiting for the event loop.
+   *
+   * @returns false: none can run; all have ended, or wait for an agent or for dom0
+   */
+  step(): boolean {
+    return this.scheduler.step();
+  }
+
   /** From now on hypercalls of dom0 fail as asked, until the fault is used up. For tests of error paths. */
   injectFault(fault: Fault): void {
     this.#faults.push({ op: fault.op, errno: Math.abs(fault.errno), times: fault.times ?? 1 });
@@ -303,6 +320,7 @@ export class ModelXen implements Hypervisor, CreateHost {
         ...(this.v4v ? { v4v: this.v4v.options } : {}),
         cpu: this.cpu,
         shadow: this.shadow,
+        seed: this.#seed,
         memoryPages: this.memory.totalPages,
         arenaPages: this.arena.bytes.length / PAGE_SIZE,
       },
@@ -338,11 +356,6 @@ export class ModelXen implements Hypervisor, CreateHost {
   guest(domid: number): Guest | null {
     const domain = domid === this.dom0.domid ? undefined : this.domains.get(domid);
     return domain ? asGuest(domain) : null;
-  }
-
-  /** @internal */
-  vcpusChanged(): void {
-    // nobody schedules vCPUs yet
   }
 
   /** @internal */

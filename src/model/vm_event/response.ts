@@ -52,7 +52,7 @@ export function applyResponse(vcpu: Vcpu, response: DataView): void {
   if (has(VM_EVENT_FLAG_GET_NEXT_INTERRUPT)) vmEvents.nextInterrupt = true;
   if (has(VM_EVENT_FLAG_VCPU_PAUSED)) {
     vmEvents.pauseCount--;
-    domain.host.vcpusChanged();
+    domain.host.scheduler.wake();
   }
 }
 

@@ -208,7 +208,7 @@ export class VmEventRing {
         next.vcpu.vmEvents.queued = false;
         this.#place(next.vcpu, next.request, next.sync);
       }
-      this.#domain.host.vcpusChanged();
+      this.#domain.host.scheduler.wake();
       return;
     }
     const { vcpus } = this.#domain;
@@ -221,7 +221,7 @@ export class VmEventRing {
       this.#lastWoken = vcpu.id;
       free--;
     }
-    this.#domain.host.vcpusChanged();
+    this.#domain.host.scheduler.wake();
   }
 
   #close(): void {
@@ -233,7 +233,7 @@ export class VmEventRing {
     }
     host.memory.letGo(this.#mfn);
     this.#domain.ring = null;
-    host.vcpusChanged();
+    host.scheduler.wake();
   }
 }
 
