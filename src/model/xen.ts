@@ -42,6 +42,7 @@ import { sysctl } from './ops/sysctl.js';
 import { xenVersion } from './ops/xen_version.js';
 import { ALTP2M_MODES, type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
+import { PageTables, type PageTablesOptions } from './paging/page_tables.js';
 import { Scheduler } from './scheduler.js';
 import { openV4vPort, type V4vMemory } from './v4v/port.js';
 import { V4v } from './v4v/v4v.js';
@@ -62,6 +63,8 @@ export interface Guest {
   /** At least one. */
   readonly vcpus: readonly [Vcpu, ...Vcpu[]];
   readonly domain: Domain;
+  /** Makes page tables in its memory. */
+  pageTables(options?: PageTablesOptions): PageTables;
 }
 
 /** A saved {@link ModelXen}: plain JSON. Scripts that vCPUs run are no part of it: they are code, not state. */
@@ -515,5 +518,10 @@ function v4vOf({ v4v = false, argo = 'not-compiled-in' }: ModelOptions): V4v | n
 function asGuest(domain: Domain): Guest {
   const [first, ...rest] = domain.vcpus;
   if (!first) throw new RangeError(`domain ${domain.domid} has no vCPU`);
-  return { domid: domain.domid, vcpus: [first, ...rest], domain };
+  return {
+    domid: domain.domid,
+    vcpus: [first, ...rest],
+    domain,
+    pageTables: (options) => new PageTables(domain, options),
+  };
 }
