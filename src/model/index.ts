@@ -6,6 +6,7 @@ export { GuestResult, type Instruction } from './guest/instruction.js';
 export type { AccessOptions } from './guest/memory.js';
 export type { GuestScript, ScriptCpu, ScriptEnd, ScriptRun } from './guest/script.js';
 export type { DescriptorRegister, DescriptorTable } from './guest/system.js';
+export type { Guest } from './guest.js';
 export type { Altp2mMode, CpuOptions, GuestOptions, ModelOptions } from './options.js';
 export type { MapOptions, PageTables, PageTablesOptions } from './paging/page_tables.js';
 export {
@@ -24,4 +25,4 @@ export type { FetchKind, OnFetch } from './v4v/fetch.js';
 export { V4v, type V4vOptions } from './v4v/v4v.js';
 export { type Vcpu, VcpuNotRunningError } from './vcpu.js';
 export type { MonitorListener, VmEvent, VmEventAnswer } from './vm_event/listener.js';
-export { type Fault, type Guest, type ModelSnapshot, ModelXen } from './xen.js';
+export { type Fault, type ModelSnapshot, ModelXen } from './xen.js';

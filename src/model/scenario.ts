@@ -6,6 +6,7 @@
 import { encodeAccess, XENMEM_access, type XenmemAccess } from '../abi/memory.js';
 import { RELEASES, type Release, releaseAbi } from '../abi/release.js';
 import { ARGO_MODES } from './argo/argo.js';
+import type { Guest } from './guest.js';
 import { ALTP2M_MODES, type CpuOptions, type GuestOptions, type ModelOptions } from './options.js';
 import {
   booleanValue,
@@ -19,7 +20,7 @@ import {
   uuidValue,
   wrong,
 } from './scenario_value.js';
-import { type Guest, ModelXen } from './xen.js';
+import { ModelXen } from './xen.js';
 
 /** One alternate view that a guest of the scenario has from the start. */
 export interface ScenarioView {

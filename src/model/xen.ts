@@ -1,9 +1,8 @@
 /** The software Xen: a hypervisor behind the port, for callers who are its dom0. */
 
-import { randomUUID } from 'node:crypto';
 import { errno } from '../abi/errno.js';
 import { HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
-import { atLeast, isRelease, type Release } from '../abi/release.js';
+import { isRelease, type Release } from '../abi/release.js';
 import {
   __HYPERVISOR_argo_op,
   __HYPERVISOR_domctl,
@@ -31,6 +30,7 @@ import { ConsoleRing } from './console_ring.js';
 import { Domain, type DomainConfig, type DomainState } from './domain.js';
 import { EvtchnDevice } from './evtchn_device.js';
 import { mapForeign } from './foreign_mapping.js';
+import { asGuest, type Guest, guestConfig } from './guest.js';
 import { MachineMemory, type MachineMemoryState } from './machine_memory.js';
 import type { CreateHost } from './ops/createdomain.js';
 import { domctl } from './ops/domctl.js';
@@ -40,9 +40,8 @@ import { memoryOp } from './ops/memory_op.js';
 import { schedOp } from './ops/sched_op.js';
 import { sysctl } from './ops/sysctl.js';
 import { xenVersion } from './ops/xen_version.js';
-import { ALTP2M_MODES, type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
+import { type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
-import { PageTables, type PageTablesOptions } from './paging/page_tables.js';
 import { Scheduler } from './scheduler.js';
 import { openV4vPort, type V4vMemory } from './v4v/port.js';
 import { V4v } from './v4v/v4v.js';
@@ -56,16 +55,6 @@ const DOM0_PAGES = 0x4_0000;
 const DOM0_SPARE_PAGES = 0x4000;
 /** Where libxc's domain builder sets the monitor ring's frame aside: among the special pages below 0xff000. */
 const MONITOR_RING_PFN = 0xfeff9;
-
-/** A guest of the software Xen. */
-export interface Guest {
-  readonly domid: number;
-  /** At least one. */
-  readonly vcpus: readonly [Vcpu, ...Vcpu[]];
-  readonly domain: Domain;
-  /** Makes page tables in its memory. */
-  pageTables(options?: PageTablesOptions): PageTables;
-}
 
 /** A saved {@link ModelXen}: plain JSON. Scripts that vCPUs run are no part of it: they are code, not state. */
 export interface ModelSnapshot {
@@ -274,7 +263,7 @@ export class ModelXen implements Hypervisor, CreateHost {
 
   /** As {@link createGuest}, but the domain is left paused, with its vCPUs down, as createdomain leaves it. */
   addGuest(options: GuestOptions): Domain {
-    const config = this.#guestConfig(options);
+    const config = guestConfig(this, options);
     const domain = this.add(config);
     domain.makeVcpus();
     const pages = options.memoryPages ?? 0;
@@ -450,40 +439,6 @@ export class ModelXen implements Hypervisor, CreateHost {
     return -fault.errno;
   }
 
-  #guestConfig(options: GuestOptions): DomainConfig {
-    const { type = 'hvm', vcpus = 1, altp2m = 'disabled', nestedVirt = false } = options;
-    const hap = options.hap ?? type === 'hvm';
-    const mode = ALTP2M_MODES.indexOf(altp2m);
-    if (mode < 0) throw new RangeError(`altp2m must be ${ALTP2M_MODES.join(', ')}, not ${String(altp2m)}`);
-    if (!Number.isInteger(vcpus) || vcpus < 1) throw new RangeError(`vcpus must be at least 1, not ${vcpus}`);
-    const refuse = (code: number): never => {
-      throw new XenError('createGuest', -code);
-    };
-    if ((hap && (type === 'pv' || !this.cpu.hap)) || (nestedVirt && !hap)) refuse(errno.EINVAL);
-    // up to 4.18 the mode is a parameter, and up to 4.20 any host can have a domain with a mode
-    const counted = atLeast(this.release, '4.21');
-    if (mode !== 0 && (!hap || nestedVirt || (counted && !this.altp2mSupported))) refuse(errno.EINVAL);
-    if (type === 'hvm' && !hap && !this.shadow) refuse(errno.EOPNOTSUPP);
-    const nrAltp2m = counted ? (mode === 0 ? 0 : (options.nrAltp2m ?? 10)) : 10;
-    if (nrAltp2m > 512) refuse(errno.EINVAL);
-    const domid = this.freeDomid() ?? refuse(errno.ENOMEM);
-    const handle = new Uint8Array(Buffer.from((options.uuid ?? randomUUID()).replaceAll('-', ''), 'hex'));
-    return {
-      domid,
-      type,
-      hap,
-      nestedVirt,
-      maxVcpus: vcpus,
-      handle,
-      altp2mMode: mode,
-      nrAltp2m,
-      ssidref: 0,
-      emulationFlags: type === 'hvm' ? 1 : 0,
-      maxEvtchnPort: 1023,
-      abi: options.abi ?? 64,
-    };
-  }
-
   #makeDom0(): Domain {
     const dom0 = this.add({
       domid: 0,
@@ -513,15 +468,4 @@ function v4vOf({ v4v = false, argo = 'not-compiled-in' }: ModelOptions): V4v | n
   if (argo !== 'not-compiled-in') throw new RangeError('a machine has V4V or Argo, not both: hypercall 39 is either');
   if (v4v instanceof V4v) return v4v;
   return new V4v(v4v === true ? {} : v4v);
-}
-
-function asGuest(domain: Domain): Guest {
-  const [first, ...rest] = domain.vcpus;
-  if (!first) throw new RangeError(`domain ${domain.domid} has no vCPU`);
-  return {
-    domid: domain.domid,
-    vcpus: [first, ...rest],
-    domain,
-    pageTables: (options) => new PageTables(domain, options),
-  };
 }

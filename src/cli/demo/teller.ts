@@ -5,7 +5,7 @@ import { HVMOP_ALTP2M_INTERFACE_VERSION, HVMOP_altp2m, xen_hvm_altp2m_op } from 
 import { __HYPERVISOR_hvm_op, DOMID_SELF } from '../../abi/xen.js';
 import { XenError } from '../../hypervisor/error.js';
 import type { Vcpu } from '../../model/vcpu.js';
-import type { Guest } from '../../model/xen.js';
+import type { Guest } from '../../model/guest.js';
 import type { XcInterface } from '../../xc/interface.js';
 
 /** One thing that was done. */
