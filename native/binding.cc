@@ -6,7 +6,7 @@ namespace xenctrl {
 namespace {
 
 /// Raised with every change of the surface, so that TypeScript can tell a stale build.
-constexpr int kAbi = 2;
+constexpr int kAbi = 3;
 
 void Export(const Napi::Object &exports, const char *name, napi_callback callback) {
   napi_value function = nullptr;
@@ -49,6 +49,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   env.AddCleanupHook([raw, environment] { environment->End(raw); });
   Export(exports, "open", Call<OpenPrivcmd>);
   Export(exports, "openEvtchn", Call<OpenEvtchn>);
+  Export(exports, "openGrants", Call<OpenGrants>);
   SetProperty(exports, "abi", Napi::Number::New(env, kAbi));
   return exports;
 }

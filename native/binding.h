@@ -88,5 +88,6 @@ Napi::Value NewMapping(const Napi::CallbackInfo &info, MappingTable *table, Ref<
 // The parts of the surface: what each opens.
 Napi::Value OpenPrivcmd(const Napi::CallbackInfo &info);
 Napi::Value OpenEvtchn(const Napi::CallbackInfo &info);
+Napi::Value OpenGrants(const Napi::CallbackInfo &info);
 
 }  // namespace xenctrl

@@ -93,6 +93,55 @@ Napi::Value MapForeign(const Napi::CallbackInfo &info) {
   return rc < 0 ? Result(info, rc) : NewMapping(info, &handle->mappings(), std::move(memory));
 }
 
+/// mapResource(domid, type, id, frame, count, prot): {id, buffer}, or a negative errno.
+Napi::Value MapResource(const Napi::CallbackInfo &info) {
+  auto *const handle = HandleOf<PrivcmdHandle>(info);
+  if (!handle->device()) return Result(info, -EBADF);
+  uint16_t domid = 0;
+  uint32_t type = 0;
+  uint32_t id = 0;
+  uint32_t frame = 0;
+  uint32_t count = 0;
+  uint64_t prot = 0;
+  if (!ReadUnsigned(info[0], &domid) || !ReadUnsigned(info[1], &type) || !ReadUnsigned(info[2], &id) ||
+      !ReadUnsigned(info[3], &frame) || !ReadUnsigned(info[4], &count) || !ReadIndex(info[5], INT32_MAX, &prot)) {
+    return Result(info, -EINVAL);
+  }
+  if (handle->mappings().full()) return Result(info, -EMFILE);
+  Ref<Memory> memory;
+  const int rc = handle->device()->MapResource(domid, type, id, frame, count, static_cast<int>(prot), &memory);
+  return rc < 0 ? Result(info, rc) : NewMapping(info, &handle->mappings(), std::move(memory));
+}
+
+/// resourceSize(domid, type, id)
+Napi::Value ResourceSize(const Napi::CallbackInfo &info) {
+  const auto &device = DeviceOf(info);
+  if (!device) return Result(info, -EBADF);
+  uint16_t domid = 0;
+  uint32_t type = 0;
+  uint32_t id = 0;
+  if (!ReadUnsigned(info[0], &domid) || !ReadUnsigned(info[1], &type) || !ReadUnsigned(info[2], &id)) {
+    return Result(info, -EINVAL);
+  }
+  return Result(info, static_cast<double>(device->ResourceSize(domid, type, id)));
+}
+
+/// dmOp(domid, ...buffers)
+Napi::Value DeviceModelOp(const Napi::CallbackInfo &info) {
+  const auto &device = DeviceOf(info);
+  if (!device) return Result(info, -EBADF);
+  uint16_t domid = 0;
+  if (info.Length() < 2 || !ReadUnsigned(info[0], &domid)) return Result(info, -EINVAL);
+  const size_t count = info.Length() - 1;
+  if (count > Privcmd::kMaxDmBuffers) return Result(info, -E2BIG);
+  DmOpBuffer buffers[Privcmd::kMaxDmBuffers];
+  for (size_t i = 0; i < count; i++) {
+    buffers[i].bytes = Elements<uint8_t>(info[i + 1], napi_uint8_array, &buffers[i].size);
+    if (!buffers[i].bytes) return Result(info, -EINVAL);
+  }
+  return Result(info, device->DeviceModelOp(domid, buffers, count));
+}
+
 /// unmap(id)
 Napi::Value Unmap(const Napi::CallbackInfo &info) {
   uint64_t id = 0;
@@ -133,6 +182,9 @@ Napi::Value OpenPrivcmd(const Napi::CallbackInfo &info) {
   AddFunction(object, "hypercallBatch", Call<HypercallBatch>, handle);
   AddFunction(object, "hypercallAsync", Call<HypercallAsync>, handle);
   AddFunction(object, "mapForeign", Call<MapForeign>, handle);
+  AddFunction(object, "mapResource", Call<MapResource>, handle);
+  AddFunction(object, "resourceSize", Call<ResourceSize>, handle);
+  AddFunction(object, "dmOp", Call<DeviceModelOp>, handle);
   AddFunction(object, "unmap", Call<Unmap>, handle);
   AddFunction(object, "restrict", Call<Restrict>, handle);
   AddFunction(object, "close", Call<CloseHandle>, handle);

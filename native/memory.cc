@@ -21,7 +21,12 @@ Ref<Memory> Memory::Map(size_t size, int prot, int flags, int fd, int *error) {
   return Ref<Memory>(new Memory(base, size));
 }
 
-Memory::~Memory() { munmap(base_, size_); }
+Memory::~Memory() { Unmap(); }
+
+void Memory::Unmap() {
+  if (base_) munmap(base_, size_);
+  base_ = nullptr;
+}
 
 namespace {
 

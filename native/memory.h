@@ -10,7 +10,9 @@ namespace xenctrl {
 
 class Memory : public Counted {
  public:
-  ~Memory();
+  Memory(const Memory &) = delete;
+  Memory &operator=(const Memory &) = delete;
+  virtual ~Memory();
 
   /// mmap(2). Null when it fails; `error` then is -errno.
   static Ref<Memory> Map(size_t size, int prot, int flags, int fd, int *error);
@@ -19,10 +21,12 @@ class Memory : public Counted {
   size_t size() const { return size_; }
   uintptr_t address() const { return reinterpret_cast<uintptr_t>(base_); }
 
- private:
+ protected:
   Memory(void *base, size_t size) : base_(base), size_(size) {}
+  void Unmap();
 
-  void *const base_;
+ private:
+  void *base_;
   const size_t size_;
 };
 

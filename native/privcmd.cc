@@ -19,6 +19,8 @@ int OpenDevice(const char *path) {
   return fd < 0 ? -errno : fd;
 }
 
+bool IsProt(int prot) { return prot != 0 && (prot & ~(PROT_READ | PROT_WRITE)) == 0; }
+
 int OpenDefaultDevice() {
   const int fd = OpenDevice("/dev/xen/privcmd");
   if (fd != -ENOENT) return fd;
@@ -72,7 +74,7 @@ int Privcmd::Batch(uint64_t offset, uint64_t count) const {
 
 int Privcmd::MapForeign(uint16_t domid, const uint64_t *gfns, size_t count, int prot, int32_t *errors,
                         Ref<Memory> *mapping) const {
-  if (count == 0 || prot == 0 || (prot & ~(PROT_READ | PROT_WRITE)) != 0) return -EINVAL;
+  if (count == 0 || !IsProt(prot)) return -EINVAL;
   if (count > kMaxMapPages) return -E2BIG;
   int error = 0;
   // The request wants a mapping of its own, of exactly so many pages, that nothing has been put in yet.
@@ -115,6 +117,35 @@ void Privcmd::RetryPagedOut(uint16_t domid, const uint64_t *gfns, size_t count, 
       first = after;
     }
   }
+}
+
+int Privcmd::MapResource(uint16_t domid, uint32_t type, uint32_t id, uint32_t frame, size_t count, int prot,
+                         Ref<Memory> *mapping) const {
+  if (count == 0 || !IsProt(prot)) return -EINVAL;
+  if (count > kMaxMapPages) return -E2BIG;
+  int error = 0;
+  auto memory = Memory::Map(count * kPageSize, prot, MAP_SHARED, fd_, &error);
+  if (!memory) return error;
+  MmapResource request{domid, type, id, frame, count, memory->address()};
+  const long rc = KernelIoctl(fd_, kIoctlMmapResource, &request);
+  if (rc < 0) return static_cast<int>(rc);
+  *mapping = std::move(memory);
+  return 0;
+}
+
+int64_t Privcmd::ResourceSize(uint16_t domid, uint32_t type, uint32_t id) const {
+  MmapResource request{domid, type, id, 0, 0, 0};
+  const long rc = KernelIoctl(fd_, kIoctlMmapResource, &request);
+  return rc < 0 ? rc : static_cast<int64_t>(request.count);
+}
+
+int Privcmd::DeviceModelOp(uint16_t domid, const DmOpBuffer *buffers, size_t count) const {
+  if (count > kMaxDmBuffers) return -E2BIG;
+  for (size_t i = 0; i < count; i++) {
+    if (buffers[i].size > kMaxDmBufferSize) return -E2BIG;
+  }
+  DmOp request{domid, static_cast<uint16_t>(count), buffers};
+  return static_cast<int>(KernelIoctl(fd_, kIoctlDmOp, &request));
 }
 
 int Privcmd::Restrict(uint16_t domid) const { return static_cast<int>(KernelIoctl(fd_, kIoctlRestrict, &domid)); }

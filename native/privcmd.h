@@ -18,6 +18,9 @@ class Privcmd : public Counted {
   static constexpr size_t kMaxArenaPages = 1024;
   /// Pages of one foreign mapping: 1 GiB.
   static constexpr size_t kMaxMapPages = size_t{1} << 18;
+  /// What the kernel takes of a device model operation, unless its administrator chose otherwise.
+  static constexpr size_t kMaxDmBuffers = 16;
+  static constexpr size_t kMaxDmBufferSize = 4096;
 
   /// Opens `path`, or the device where Linux has it when `path` is null. Null when it fails; `error` then is -errno.
   static Ref<Privcmd> Open(const char *path, size_t arena_pages, int *error);
@@ -47,6 +50,16 @@ class Privcmd : public Counted {
   /// for again, for up to a minute. 0, or -errno when nothing was mapped.
   int MapForeign(uint16_t domid, const uint64_t *gfns, size_t count, int prot, int32_t *errors,
                  Ref<Memory> *mapping) const;
+
+  /// Maps `count` frames of a resource, from `frame` on. 0, or -errno.
+  int MapResource(uint16_t domid, uint32_t type, uint32_t id, uint32_t frame, size_t count, int prot,
+                  Ref<Memory> *mapping) const;
+
+  /// How many frames a resource has, or -errno.
+  int64_t ResourceSize(uint16_t domid, uint32_t type, uint32_t id) const;
+
+  /// A device model operation. 0, or -errno: -E2BIG for more buffers, or longer ones, than the kernel takes.
+  int DeviceModelOp(uint16_t domid, const DmOpBuffer *buffers, size_t count) const;
 
   /// From now on this handle serves only `domid`.
   int Restrict(uint16_t domid) const;

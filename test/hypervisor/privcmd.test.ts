@@ -237,7 +237,7 @@ stubbed(import.meta.url, {
 
   'a Node that forbids memory of others is told, not worked around': {
     run() {
-      using _ = pretendAddon('exports.abi = 2; exports.open = () => -95;');
+      using _ = pretendAddon('exports.abi = 3; exports.open = () => -95;');
       assert.throws(() => new PrivcmdHypervisor(), /this build of Node forbids memory that is not its own/);
     },
   },

@@ -1,7 +1,7 @@
 /** The native addon's whole surface (`native/binding.cc`). It never throws: -22 for wrong arguments, -9 after close. */
 
 /** Raised with every change of this surface, here and in `native/binding.cc`. */
-export const ADDON_ABI = 2;
+export const ADDON_ABI = 3;
 
 export interface Addon {
   readonly abi: number;
@@ -22,6 +22,8 @@ export interface Addon {
    * @returns the handle, or the negative errno; -25 when `fd` is no such device
    */
   openEvtchn(fd: number, wakeFd: number | null): NativeEvtchn | number;
+  /** The devices for grants; each is opened when it is first needed. */
+  openGrants(): NativeGrants;
 }
 
 /** A mapping's number and its pages. */
@@ -50,10 +52,33 @@ export interface NativeHandle {
    * @returns the mapping, or the negative errno that kept all from being mapped; -24 when too many are open
    */
   mapForeign(domid: number, gfns: BigUint64Array, prot: number, errors: Int32Array): NativeMapping | number;
+  /** As mapForeign, for `count` frames of a resource. */
+  mapResource(
+    domid: number,
+    type: number,
+    id: number,
+    frame: number,
+    count: number,
+    prot: number,
+  ): NativeMapping | number;
+  resourceSize(domid: number, type: number, id: number): number;
+  /** A device model operation on 1 to 16 buffers of at most 4096 bytes (-7: more than that). Xen may write to all. */
+  dmOp(domid: number, ...buffers: Uint8Array[]): number;
   /** Detaches the mapping's buffer, then unmaps. 0, or -22 when there is no such mapping any more. */
   unmap(id: number): number;
   restrict(domid: number): number;
   /** Detaches the arena and all mappings. The device itself closes once no call in flight uses it. Always 0. */
+  close(): number;
+}
+
+/** Grants. Errors of opening the device are those of the first call that needs it. */
+export interface NativeGrants {
+  /** Maps what `domid` granted, all or nothing. */
+  map(domid: number, refs: Uint32Array, prot: number): NativeMapping | number;
+  /** Grants as many fresh pages as `refs` has room for, and fills it. */
+  share(domid: number, writable: boolean, refs: Uint32Array): NativeMapping | number;
+  /** Detaches the buffer, unmaps, and gives the pages back to the device. 0, or -22 when there is no such mapping. */
+  unmap(id: number): number;
   close(): number;
 }
 

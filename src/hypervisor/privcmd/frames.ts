@@ -1,7 +1,7 @@
 /** What mapping frames of another domain has in common, whoever makes the system calls. */
 
 import { errno } from '../../abi/errno.js';
-import { checkCount } from '../check.js';
+import { checkCount, checkDomid, checkU32 } from '../check.js';
 import { XenError } from '../error.js';
 import { type ForeignMapping, PROT_READ, PROT_WRITE } from '../port.js';
 
@@ -33,6 +33,41 @@ export function encodeFrames(gfns: readonly number[]): BigUint64Array {
     words[i * 2 + 1] = sent / 0x1_0000_0000;
   }
   return new BigUint64Array(words.buffer);
+}
+
+/** Checks the arguments that name a resource. */
+export function checkResource(domid: number, type: number, id: number): void {
+  checkDomid(domid);
+  checkU32(type, 'type');
+  checkU32(id, 'id');
+}
+
+/** Checks which of its frames are wanted. */
+export function checkResourceFrames(frame: number, count: number): void {
+  checkU32(frame, 'frame');
+  if (!Number.isInteger(count) || count < 1 || count > MAX_PAGES) {
+    throw new RangeError(`count must be 1 to ${MAX_PAGES} frames, not ${String(count)}`);
+  }
+}
+
+/** Explains why a resource could not be had. */
+export function resourceError(syscall: string, rc: number, domid: number): XenError {
+  const unknown = rc === -errno.ENOTTY || rc === -errno.ENOSYS || rc === -errno.EOPNOTSUPP;
+  const hint = unknown ? 'this kernel, or this Xen, cannot map resources (Linux 4.18, Xen 4.11)' : undefined;
+  return new XenError(syscall, rc, { domid, hint });
+}
+
+/** Checks the buffers of a device model operation. */
+export function checkDmOp(domid: number, buffers: readonly Uint8Array[]): void {
+  checkDomid(domid);
+  if (!Array.isArray(buffers) || buffers.length === 0) {
+    throw new TypeError('buffers must be an array, the operation itself its first');
+  }
+  for (let i = 0; i < buffers.length; i++) {
+    const buffer = buffers[i];
+    if (!(buffer instanceof Uint8Array)) throw new TypeError(`buffers[${i}] must be a Uint8Array`);
+    if (buffer.length === 0) throw new RangeError(`buffers[${i}] is empty`);
+  }
 }
 
 /** Mapped frames. Open as long as their memory is not detached, whether close() or the hypervisor's end did that. */

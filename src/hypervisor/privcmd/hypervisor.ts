@@ -5,12 +5,23 @@ import { Arena, type ArenaBuffer, SLOT_OFFSET } from '../arena.js';
 import { checkDomid, putU64 } from '../check.js';
 import { BackendUnavailableError, XenError } from '../error.js';
 import type { EventChannels, EventDescriptors } from '../event_channels.js';
+import type { GrantTable } from '../grant_table.js';
 import { PRIVCMD_NODES } from '../open.js';
 import type { ForeignMapping, Hypervisor } from '../port.js';
 import type { Addon, NativeHandle } from './addon.js';
 import { refusal } from './device.js';
 import { PrivcmdEventChannels } from './event_channels.js';
-import { checkProt, encodeFrames, FrameMapping, throwIfNone } from './frames.js';
+import {
+  checkDmOp,
+  checkProt,
+  checkResource,
+  checkResourceFrames,
+  encodeFrames,
+  FrameMapping,
+  resourceError,
+  throwIfNone,
+} from './frames.js';
+import { PrivcmdGrantTable } from './grant_table.js';
 import { loadAddon } from './load.js';
 
 /** 256 KiB: several of the lists that the calls send in pieces of 36 KB fit beside each other. */
@@ -117,16 +128,26 @@ export class PrivcmdHypervisor implements Hypervisor {
     return mapping;
   }
 
-  mapResource(): ForeignMapping {
-    throw new Error('mapResource: not yet');
+  mapResource(domid: number, type: number, id: number, frame: number, count: number, prot: number): ForeignMapping {
+    if (this.#closed) throw closedError();
+    checkResource(domid, type, id);
+    checkResourceFrames(frame, count);
+    checkProt(prot);
+    const mapped = this.#native.mapResource(domid, type, id, frame, count, prot);
+    if (typeof mapped === 'number') throw resourceError('mapResource', mapped, domid);
+    return new FrameMapping(new Uint8Array(mapped.buffer), new Int32Array(count), () => this.#native.unmap(mapped.id));
   }
 
-  resourceSize(): number {
-    throw new Error('resourceSize: not yet');
+  resourceSize(domid: number, type: number, id: number): number {
+    if (this.#closed) throw closedError();
+    checkResource(domid, type, id);
+    return this.#native.resourceSize(domid, type, id);
   }
 
-  dmOp(): number {
-    throw new Error('dmOp: not yet');
+  dmOp(domid: number, buffers: readonly Uint8Array[]): number {
+    if (this.#closed) throw closedError();
+    checkDmOp(domid, buffers);
+    return this.#native.dmOp(domid, ...buffers);
   }
 
   eventChannels(same?: EventDescriptors): EventChannels {
@@ -136,8 +157,11 @@ export class PrivcmdHypervisor implements Hypervisor {
     return channels;
   }
 
-  grantTable(): never {
-    throw new Error('grantTable: not yet');
+  grantTable(): GrantTable {
+    if (this.#closed) throw closedError();
+    const table = new PrivcmdGrantTable(this.#addon.openGrants(), () => this.#opened.delete(table));
+    this.#opened.add(table);
+    return table;
   }
 
   restrict(domid: number): void {
