@@ -6,18 +6,14 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import type { EventChannels } from '#dist/hypervisor/event_channels.js';
 import type { Hypervisor } from '#dist/hypervisor/port.js';
-import { PrivcmdHypervisor } from '#dist/hypervisor/privcmd/hypervisor.js';
 import { type Case, openDescriptors, stubbed, xenError } from '../native/harness.js';
+import { onAdapters, openAdapter } from './adapters.js';
 
 const { EACCES, EAGAIN, EEXIST, EINVAL, ENOTCONN, ESRCH } = constants.errno;
 const DOMID_SELF = 0x7ff0;
 const VIRQ_DOM_EXC = 3;
 /** A call of the stub's own: raises a virtual interrupt. */
 const RAISE_VIRQ = 1002;
-
-function openHypervisor(): Hypervisor {
-  return new PrivcmdHypervisor();
-}
 
 /** Two ports of the caller's, each the other's remote end; both are quiet. */
 function pair(channels: EventChannels): { near: number; far: number } {
@@ -40,7 +36,7 @@ function sleep(ms: number): Promise<void> {
 const cases: Record<string, Case> = {
   'notify makes the other end pending, once, until it is unmasked': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near, far } = pair(channels);
       assert.equal(channels.pending(), -EAGAIN);
@@ -57,7 +53,7 @@ const cases: Record<string, Case> = {
 
   'a virtual interrupt is bound once, and again after unbind': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       using others = xen.eventChannels();
       const port = channels.bindVirq(VIRQ_DOM_EXC);
@@ -73,7 +69,7 @@ const cases: Record<string, Case> = {
 
   'what Xen and the kernel refuse is given as -errno': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       using others = xen.eventChannels();
       const { near } = pair(others);
@@ -91,7 +87,7 @@ const cases: Record<string, Case> = {
 
   'restrict leaves the ports of one domain': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       assert.equal(channels.restrict(1), 0);
       assert.equal(channels.restrict(1), -EACCES);
@@ -105,7 +101,7 @@ const cases: Record<string, Case> = {
 
   'wait tells a pending port at once, and the end of the time': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near, far } = pair(channels);
       const before = Date.now();
@@ -123,7 +119,7 @@ const cases: Record<string, Case> = {
 
   'wake ends the next wait, and one only': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       channels.wake();
       channels.wake();
@@ -136,7 +132,7 @@ const cases: Record<string, Case> = {
 
   'another thread waits on the same set: it is told of ports, and is woken': {
     async run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near, far } = pair(channels);
       const worker = startWaiter(channels);
@@ -154,23 +150,21 @@ const cases: Record<string, Case> = {
 
   'a worker that waits without end can be terminated': {
     async run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
-      const before = openDescriptors();
       const worker = startWaiter(channels);
       assert.equal(await message(worker), 'waiting');
       await sleep(50);
       const start = Date.now();
       await worker.terminate();
       assert.ok(Date.now() - start < 5000);
-      assert.equal(openDescriptors(), before);
     },
   },
 
   'process.exit does not hang on a worker that waits without end': {
     env: { ASAN_OPTIONS: 'detect_leaks=0' }, // Node frees little then
     async run() {
-      const channels = openHypervisor().eventChannels();
+      const channels = openAdapter().eventChannels();
       assert.equal(await message(startWaiter(channels)), 'waiting');
       await sleep(20);
       process.exit(0);
@@ -179,7 +173,7 @@ const cases: Record<string, Case> = {
 
   'onPending calls the listener while ports are pending, and no longer once they are taken': {
     async run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near, far } = pair(channels);
       let calls = 0;
@@ -203,7 +197,7 @@ const cases: Record<string, Case> = {
 
   'onPending with another listener replaces the first': {
     async run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near } = pair(channels);
       let first = 0;
@@ -222,7 +216,7 @@ const cases: Record<string, Case> = {
 
   'a listener may close what calls it': {
     async run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       const before = openDescriptors();
       const channels = xen.eventChannels();
       const { near } = pair(channels);
@@ -241,7 +235,7 @@ const cases: Record<string, Case> = {
 
   'an error thrown by a listener is an uncaught exception, and the calls go on': {
     async run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near } = pair(channels);
       const caught: unknown[] = [];
@@ -260,7 +254,7 @@ const cases: Record<string, Case> = {
 
   'what a listener leaves to microtasks and promises runs': {
     async run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near, far } = pair(channels);
       const port = await new Promise((resolve) => {
@@ -277,7 +271,7 @@ const cases: Record<string, Case> = {
 
   'a process ends though a set is open, and lives while it has a listener': {
     async run() {
-      const xen = openHypervisor();
+      const xen = openAdapter();
       const channels = xen.eventChannels();
       const { near } = pair(channels);
       channels.onPending(() => {
@@ -294,7 +288,7 @@ const cases: Record<string, Case> = {
 
   'close unbinds all, twice is harmless, and any use after it is a TypeError': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       const before = openDescriptors();
       const channels = xen.eventChannels();
       channels.bindVirq(VIRQ_DOM_EXC);
@@ -327,8 +321,8 @@ const cases: Record<string, Case> = {
 
   'a set closes with its hypervisor; what it was opened again as does not': {
     run() {
-      const xen = openHypervisor();
-      using other = openHypervisor();
+      const xen = openAdapter();
+      using other = openAdapter();
       const first = xen.eventChannels();
       const { near, far } = pair(first);
       const second = other.eventChannels(first);
@@ -343,7 +337,7 @@ const cases: Record<string, Case> = {
 
   'a set is opened again by descriptors of a set, and of nothing else': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const before = openDescriptors();
       assert.throws(() => xen.eventChannels({ fd: 1, wakeFd: -1 }), xenError('ENOTTY'));
@@ -364,7 +358,7 @@ const cases: Record<string, Case> = {
 
   'arguments out of range are refused before anything is sent': {
     run() {
-      using xen = openHypervisor();
+      using xen = openAdapter();
       using channels = xen.eventChannels();
       const { near } = pair(channels);
       const untyped = channels as unknown as Record<string, (...args: unknown[]) => unknown>;
@@ -391,17 +385,42 @@ const cases: Record<string, Case> = {
     },
   },
 
+  'a device that is not there is told with the module to load': {
+    env: { STUB_DEVICE_ERRNO: '2' },
+    run() {
+      using xen = openAdapter();
+      assert.throws(() => xen.eventChannels(), xenError('ENOENT'));
+      assert.throws(() => xen.eventChannels(), /no \/dev\/xen\/evtchn: run on a Xen dom0.*modprobe xen-evtchn/);
+    },
+  },
+
+  '1000 sets opened and closed leave nothing': {
+    run() {
+      using xen = openAdapter();
+      const before = openDescriptors();
+      for (let round = 0; round < 1000; round++) {
+        using channels = xen.eventChannels();
+        channels.bindUnbound(1);
+        if (round % 2 === 0) channels.onPending(() => {});
+      }
+      assert.equal(openDescriptors(), before);
+    },
+  },
+};
+
+/** What the addon does and no foreign function interface can: it closes what nobody closed. */
+const left: Record<string, Case> = {
   'a forgotten set is closed by the collector, one with a listener is not': {
     flags: ['--expose-gc'],
     async run() {
       const before = openDescriptors();
-      openHypervisor().eventChannels();
+      openAdapter().eventChannels();
       await collect(() => openDescriptors() === before);
       assert.equal(openDescriptors(), before);
 
-      using xen = openHypervisor();
+      using xen = openAdapter();
       let port = 0;
-      listenFor(openHypervisor(), (taken) => {
+      listenFor(openAdapter(), (taken) => {
         port = taken;
       });
       await collect(() => false);
@@ -410,24 +429,14 @@ const cases: Record<string, Case> = {
     },
   },
 
-  'a device that is not there is told with the module to load': {
-    env: { STUB_DEVICE_ERRNO: '2' },
-    run() {
-      using xen = openHypervisor();
-      assert.throws(() => xen.eventChannels(), xenError('ENOENT'));
-      assert.throws(() => xen.eventChannels(), /no \/dev\/xen\/evtchn: run on a Xen dom0.*modprobe xen-evtchn/);
-    },
-  },
-
-  '1000 sets opened and closed leave nothing': {
-    run() {
-      using xen = openHypervisor();
+  'a worker that is terminated leaves nothing open': {
+    async run() {
+      using xen = openAdapter();
+      using channels = xen.eventChannels();
       const before = openDescriptors();
-      for (let round = 0; round < 1000; round++) {
-        using channels = xen.eventChannels();
-        channels.bindUnbound(1);
-        if (round % 2 === 0) channels.onPending(() => {});
-      }
+      const worker = startWaiter(channels);
+      assert.equal(await message(worker), 'waiting');
+      await worker.terminate();
       assert.equal(openDescriptors(), before);
     },
   },
@@ -464,4 +473,15 @@ async function until(holds: () => boolean): Promise<void> {
   assert.ok(holds());
 }
 
-stubbed(import.meta.url, cases);
+/** Without the addon a timer has to look. */
+const byTimer = Object.fromEntries(
+  Object.entries(cases)
+    .filter(([title]) => /listener|onPending|promises|lives while/.test(title))
+    .map(([title, one]) => [`by timer: ${title}`, { ...one, env: { ...one.env, XENCTRL_ADDON: '/none' } }]),
+);
+
+stubbed(import.meta.url, {
+  ...onAdapters(cases),
+  ...onAdapters(left, ['privcmd']),
+  ...onAdapters(byTimer, ['koffi']),
+});

@@ -1,8 +1,6 @@
 /** The libxen adapter: Debian's libxencall and libxenforeignmemory on the stub kernel, by koffi and by ffi-napi. */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import { XenError } from '#dist/hypervisor/error.js';
 import type { Ffi } from '#dist/hypervisor/libxen/ffi.js';
 import { loadFfi } from '#dist/hypervisor/libxen/ffi.js';
@@ -13,27 +11,12 @@ import { openHypervisor, registerAdapter } from '#dist/hypervisor/open.js';
 import { PROT_EXEC, PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
 import { xc_altp2m_set_visibility } from '#dist/xc/altp2m.js';
 import { xc_interface_open } from '#dist/xc/interface.js';
-import { type Case, inUse, logged, ROOT, stubbed } from '../native/harness.js';
+import { type Case, inUse, logged, stubbed } from '../native/harness.js';
+import { onAdapters } from './adapters.js';
 
 const ECHO = 1000;
 const PAGE = 4096;
 const RW = PROT_READ | PROT_WRITE;
-
-/** The folder that has ffi-napi, or why there is none. */
-function ffiNapi(): { folder: string; skip: string | false } {
-  const env = { ...process.env, LD_PRELOAD: '' };
-  const run = spawnSync(process.execPath, [join(ROOT, 'scripts', 'ffi-napi.mjs')], { encoding: 'utf8', env });
-  return { folder: run.stdout.trim(), skip: run.status === 0 ? false : run.stderr.trim() };
-}
-
-function librariesMissing(): string | false {
-  try {
-    declareLibraries(loadFfi('koffi'));
-    return false;
-  } catch (error) {
-    return String(error);
-  }
-}
 
 function code(wanted: string) {
   return (error: unknown): boolean => error instanceof XenError && error.code === wanted;
@@ -160,23 +143,8 @@ const cases: Record<string, Case> = {
   },
 };
 
-/** The cases, run with one interface. */
-function casesBy(name: string, env: Record<string, string>, skip: string | false): Record<string, Case> {
-  return Object.fromEntries(
-    Object.entries(cases).map(([title, one]) => [
-      `${name}: ${title}`,
-      { ...one, env: { ...one.env, XENCTRL_FFI: name, ...env }, skip },
-    ]),
-  );
-}
-
-const inChild = process.env['XENCTRL_TEST_CASE'] !== undefined;
-const missing = inChild ? false : librariesMissing();
-const napi = inChild ? { folder: '', skip: false as const } : ffiNapi();
-
 stubbed(import.meta.url, {
-  ...casesBy('koffi', {}, missing),
-  ...casesBy('ffi-napi', { NODE_PATH: napi.folder }, missing || napi.skip),
+  ...onAdapters(cases, ['koffi', 'ffi-napi']),
 
   'a missing device is told without a word from libxencall': {
     env: { STUB_OPEN_ERRNO: '2' },

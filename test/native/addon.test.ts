@@ -194,6 +194,62 @@ stubbed(import.meta.url, {
     },
   },
 
+  'mapResource, resourceSize and dmOp with wrong arguments give -EINVAL, beyond the limits -E2BIG': {
+    run() {
+      const handle = untyped(openHandle());
+      const bytes = new Uint8Array(16);
+      for (const wrong of [...NO_NUMBERS, undefined]) {
+        assert.equal(handle['mapResource']?.(wrong, 1, 0, 0, 1, 3), -EINVAL);
+        assert.equal(handle['mapResource']?.(1, wrong, 0, 0, 1, 3), -EINVAL);
+        assert.equal(handle['mapResource']?.(1, 1, wrong, 0, 1, 3), -EINVAL);
+        assert.equal(handle['mapResource']?.(1, 1, 0, wrong, 1, 3), -EINVAL);
+        assert.equal(handle['mapResource']?.(1, 1, 0, 0, wrong, 3), -EINVAL);
+        assert.equal(handle['mapResource']?.(1, 1, 0, 0, 1, wrong), -EINVAL);
+        assert.equal(handle['resourceSize']?.(1, 1, wrong), -EINVAL);
+        assert.equal(handle['dmOp']?.(wrong, bytes), -EINVAL);
+        assert.equal(handle['dmOp']?.(1, bytes, wrong), -EINVAL);
+      }
+      assert.equal(handle['mapResource']?.(1, 1, 0, 0, 0, 3), -EINVAL);
+      assert.equal(handle['mapResource']?.(1, 1, 0, 0, 1, 7), -EINVAL);
+      assert.equal(handle['mapResource']?.(1, 1, 0, 0, 2 ** 18 + 1, 3), -E2BIG);
+      assert.equal(handle['dmOp']?.(1), -EINVAL);
+      assert.equal(handle['dmOp']?.(1, new Uint16Array(8)), -EINVAL);
+      assert.equal(handle['dmOp']?.(1, ...Array(17).fill(bytes)), -E2BIG);
+      assert.equal(handle['dmOp']?.(1, bytes, new Uint8Array(4097)), -E2BIG);
+      structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+      assert.equal(handle['dmOp']?.(1, bytes), -EINVAL);
+      handle['close']?.();
+      assert.equal(handle['mapResource']?.(1, 1, 0, 0, 1, 3), -EBADF);
+      assert.equal(handle['resourceSize']?.(1, 1, 0), -EBADF);
+      assert.equal(handle['dmOp']?.(1, new Uint8Array(16)), -EBADF);
+      assert.equal(inUse().guest, 0);
+    },
+  },
+
+  'grants with wrong arguments give -EINVAL, beyond the limits -E2BIG, after close -EBADF': {
+    run() {
+      const grants = untyped(addon().openGrants());
+      const refs = Uint32Array.of(1, 2);
+      for (const wrong of [...NO_NUMBERS, undefined, 65536]) {
+        assert.equal(grants['map']?.(wrong, refs, 3), -EINVAL);
+        assert.equal(grants['share']?.(wrong, true, refs), -EINVAL);
+        assert.equal(grants['unmap']?.(wrong), -EINVAL);
+      }
+      for (const wrong of [undefined, [1], new Int32Array(2), new Uint32Array(0), 5]) {
+        assert.equal(grants['map']?.(1, wrong, 3), -EINVAL);
+        assert.equal(grants['share']?.(1, true, wrong), -EINVAL);
+      }
+      for (const prot of [0, 4, 7, -1, 0.5, undefined]) assert.equal(grants['map']?.(1, refs, prot), -EINVAL);
+      assert.equal(grants['share']?.(1, 1, refs), -EINVAL);
+      assert.equal(grants['map']?.(1, new Uint32Array(1025), 3), -E2BIG);
+      assert.equal(grants['share']?.(1, true, new Uint32Array(1025)), -E2BIG);
+      grants['close']?.();
+      grants['close']?.();
+      assert.equal(grants['map']?.(1, refs, 3), -EBADF);
+      assert.equal(grants['share']?.(1, true, refs), -EBADF);
+    },
+  },
+
   'openEvtchn with anything but a path or descriptors gives -EINVAL': {
     run() {
       const before = openDescriptors();
@@ -298,9 +354,14 @@ stubbed(import.meta.url, {
           new BigUint64Array(1),
           new BigUint64Array(2),
           new Int32Array(2),
+          new Uint8Array(16),
+          Uint32Array.of(1, 2),
         ),
       );
-      const names = ['hypercall', 'hypercallBatch', 'hypercallAsync', 'mapForeign', 'unmap', 'restrict', 'close'];
+      const names = [
+        ...['hypercall', 'hypercallBatch', 'hypercallAsync', 'mapForeign', 'unmap', 'restrict', 'close'],
+        ...['mapResource', 'resourceSize', 'dmOp'],
+      ];
       const call = fc.tuple(fc.constantFrom(...names), fc.array(anything, { maxLength: 5 }));
       fc.assert(
         fc.property(
@@ -334,7 +395,19 @@ stubbed(import.meta.url, {
           events.close();
         }),
       );
+      const grantCall = fc.tuple(
+        fc.constantFrom('map', 'share', 'unmap', 'close'),
+        fc.array(anything, { maxLength: 4 }),
+      );
+      fc.assert(
+        fc.property(fc.array(grantCall, { maxLength: 20 }), (calls) => {
+          const grants = addon().openGrants();
+          for (const [name, args] of calls) untyped(grants)[name]?.(...args);
+          grants.close();
+        }),
+      );
       assert.equal(openDescriptors(), before);
+      assert.equal(inUse().guest, 0);
     },
   },
 });

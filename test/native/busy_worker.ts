@@ -18,6 +18,10 @@ for (let round = 0; ; round++) {
   channels.onPending(() => channels.unmask(channels.pending()));
   for (let i = 0; i < 10; i++) channels.notify(near);
   if (round % 2 === 0) channels.close();
+  const grants = hypervisor.grantTable();
+  grants.map(1, [1, 2], PROT_READ);
+  grants.share(1, 2, true).close();
+  hypervisor.mapResource(1, 1, 0, 0, 2, PROT_READ);
   if (round % 3 !== 0) hypervisor.close();
   if (round === 0) parentPort?.postMessage('busy');
   if (round % 4 === 0) await new Promise((resolve) => setImmediate(resolve));

@@ -164,6 +164,10 @@ EXPORT int open(const char *path, int flags, ...) {
   return open_any(AT_FDCWD, path, flags, mode);
 }
 
+/* what programs call that were compiled with checks */
+EXPORT int __open_2(const char *path, int flags) { return open_any(AT_FDCWD, path, flags, 0); }
+EXPORT int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
+
 EXPORT int openat(int directory, const char *path, int flags, ...) {
   va_list arguments;
   va_start(arguments, flags);
@@ -252,5 +256,6 @@ EXPORT void *mmap64(void *address, size_t length, int prot, int flags, int fd, o
 
 EXPORT int munmap(void *address, size_t length) {
   forget_area((uintptr_t)address);
+  grants_unmapped((uintptr_t)address);
   return (int)as_libc(raw(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0));
 }

@@ -65,5 +65,6 @@ void forget_area(uintptr_t start);
 
 /* A virtual interrupt, to whoever has bound it. */
 void evtchn_raise_virq(unsigned virq);
+void grants_unmapped(uintptr_t address);
 /* How many pages gntdev and gntalloc have out. */
 long grants_in_use(void);

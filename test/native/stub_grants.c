@@ -16,7 +16,8 @@ enum { MAPS = 512, MOST_PAGES = 64, GRANTED = 1000 };
 static struct run {
   struct file *file; /* NULL: free */
   uint64_t index;
-  uintptr_t address; /* where it was mapped last */
+  uintptr_t address; /* where it is mapped, or 0 */
+  int dropped;       /* given back by DEALLOC_GREF, but mapped still */
   uint32_t count;
   struct {
     uint32_t domid, ref;
@@ -49,9 +50,30 @@ static long take(struct file *file, uint32_t count, uint64_t *index, struct run 
   return 0;
 }
 
-static long drop(const struct file *file, uint64_t index, uint32_t count, long none) {
+/* gntalloc's pages live until they are unmapped, too. */
+static long dealloc(const struct file *file, uint64_t index, uint32_t count) {
   struct run *run = run_at(file, index, count);
-  if (!run) return none;
+  if (!run || run->dropped) return -EINVAL;
+  if (run->address)
+    run->dropped = 1;
+  else
+    run->file = NULL;
+  return 0;
+}
+
+void grants_unmapped(uintptr_t address) {
+  pthread_mutex_lock(&lock);
+  for (int i = 0; address && i < MAPS; i++) {
+    if (runs[i].address != address) continue;
+    runs[i].address = 0;
+    if (runs[i].dropped) runs[i].file = NULL;
+  }
+  pthread_mutex_unlock(&lock);
+}
+
+static long drop(const struct file *file, uint64_t index, uint32_t count) {
+  struct run *run = run_at(file, index, count);
+  if (!run) return -ENOENT;
   run->file = NULL;
   return 0;
 }
@@ -137,13 +159,13 @@ static long request(struct file *file, unsigned long number, void *argument) {
     case 0x00184700ul:
       return map_grant_ref(file, argument);
     case 0x00104701ul:
-      return drop(file, gone->index, gone->count, -ENOENT);
+      return drop(file, gone->index, gone->count);
     case 0x00184702ul:
       return offset_for_vaddr(file, argument);
     case 0x00184705ul:
       return alloc_gref(file, argument);
     case 0x00104706ul:
-      return drop(file, gone->index, gone->count, -EINVAL);
+      return dealloc(file, gone->index, gone->count);
     default:
       return -ENOTTY;
   }

@@ -16,7 +16,13 @@
 #define IOCTL_RESTRICT 0x00025006ul
 #define IOCTL_MMAP_RESOURCE 0x00205007ul
 
-enum { HYPERVISOR_xen_version = 17, HYPERVISOR_hvm_op = 34, HVMOP_altp2m = 25, ALTP2M_OP_SIZE = 80 };
+enum {
+  HYPERVISOR_xen_version = 17,
+  HYPERVISOR_hvm_op = 34,
+  HYPERVISOR_dm_op = 41,
+  HVMOP_altp2m = 25,
+  ALTP2M_OP_SIZE = 80
+};
 
 struct hypercall {
   uint64_t op, arg[5];
@@ -86,11 +92,38 @@ static long test_hypercall(const struct hypercall *call) {
   }
 }
 
+static void log_dm_op(const struct dm_op *call) {
+  char line[2048];
+  int length = snprintf(line, sizeof(line), "dm %d", call->dom);
+  for (int i = 0; i < call->num; i++) {
+    line[length++] = ' ';
+    for (size_t at = 0; at < call->bufs[i].size && length < 2000; at++)
+      length += snprintf(line + length, sizeof(line) - (size_t)length, "%02x", call->bufs[i].bytes[at]);
+  }
+  line[length++] = '\n';
+  raw(SYS_write, config.log, (long)line, length, 0, 0, 0);
+}
+
+enum { DMOP_inject_event = 13, DMOP_nr_vcpus = 20, DMOP_modified_memory = 11 };
+
+/* As Xen: the operation is in the first buffer, and answers are written there. */
+static long dm_op(const struct dm_op *call) {
+  if (config.log >= 0) log_dm_op(call);
+  if (call->dom < 1 || call->dom >= DOMAINS) return -ESRCH;
+  if (call->num < 1 || call->bufs[0].size < 16) return -EFAULT;
+  uint32_t op;
+  memcpy(&op, call->bufs[0].bytes, sizeof(op));
+  if (op == DMOP_nr_vcpus) call->bufs[0].bytes[8] = 2;
+  return op == DMOP_nr_vcpus || op == DMOP_inject_event || op == DMOP_modified_memory ? 0 : -EOPNOTSUPP;
+}
+
 static long hypercall(const struct file *file, const struct hypercall *call) {
   if (file->domid >= 0) return -EPERM;
   if (config.kernel_entry) raw(SYS_ioctl, -1, IOCTL_HYPERCALL, (long)call, 0, 0, 0);
   if (config.log >= 0) log_hypercall(call);
   if (call->op == HYPERVISOR_hvm_op && call->arg[0] == HVMOP_altp2m) return -config.altp2m_errno;
+  if (call->op == HYPERVISOR_dm_op)
+    return dm_op(&(struct dm_op){(uint16_t)call->arg[0], (uint16_t)call->arg[1], (void *)call->arg[2]});
   if (call->op == HYPERVISOR_xen_version && call->arg[0] == 0) return config.xen_version;
   return test_hypercall(call);
 }
@@ -233,38 +266,13 @@ static long map_resource(const struct file *file, int fd, struct mmap_resource *
   return rc;
 }
 
-static void log_dm_op(const struct dm_op *call) {
-  char line[2048];
-  int length = snprintf(line, sizeof(line), "dm %d", call->dom);
-  for (int i = 0; i < call->num; i++) {
-    line[length++] = ' ';
-    for (size_t at = 0; at < call->bufs[i].size && length < 2000; at++)
-      length += snprintf(line + length, sizeof(line) - (size_t)length, "%02x", call->bufs[i].bytes[at]);
-  }
-  line[length++] = '\n';
-  raw(SYS_write, config.log, (long)line, length, 0, 0, 0);
-}
-
-enum { DMOP_inject_event = 13, DMOP_nr_vcpus = 20, DMOP_modified_memory = 11 };
-
-/* As Xen: the operation is in the first buffer, and answers are written there. */
-static long dm_op(int domid, int count, const struct dm_op_buf *bufs) {
-  if (domid < 1 || domid >= DOMAINS) return -ESRCH;
-  if (count < 1 || bufs[0].size < 16) return -EFAULT;
-  uint32_t op;
-  memcpy(&op, bufs[0].bytes, sizeof(op));
-  if (op == DMOP_nr_vcpus) bufs[0].bytes[8] = 2;
-  return op == DMOP_nr_vcpus || op == DMOP_inject_event || op == DMOP_modified_memory ? 0 : -EOPNOTSUPP;
-}
-
 static long privcmd_dm_op(const struct file *file, const struct dm_op *call) {
   if (refused(file, call->dom)) return -EPERM;
   if (call->num == 0) return 0;
   if (call->num > 16) return -E2BIG;
   for (int i = 0; i < call->num; i++)
     if (call->bufs[i].size > 4096) return -E2BIG;
-  if (config.log >= 0) log_dm_op(call);
-  return dm_op(call->dom, call->num, call->bufs);
+  return dm_op(call);
 }
 
 static long privcmd_ioctl(struct file *file, int fd, unsigned long request, void *argument) {

@@ -1,9 +1,9 @@
 /** A worker thread that opens another thread's event channels and waits for ports, without end, telling what it gets. */
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { PrivcmdHypervisor } from '#dist/hypervisor/privcmd/hypervisor.js';
+import { openAdapter } from '../hypervisor/adapters.js';
 
-const channels = new PrivcmdHypervisor().eventChannels(workerData);
+const channels = openAdapter().eventChannels(workerData);
 parentPort?.postMessage('waiting');
 for (;;) {
   const waited = channels.wait(-1);

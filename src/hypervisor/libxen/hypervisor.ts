@@ -1,13 +1,27 @@
 /** A real Xen, through the distribution's own libxencall and libxenforeignmemory. */
 
-import { __HYPERVISOR_memory_op } from '../../abi/xen.js';
+import { errno } from '../../abi/errno.js';
+import { __HYPERVISOR_dm_op, __HYPERVISOR_memory_op } from '../../abi/xen.js';
 import { Arena, SLOT_OFFSET } from '../arena.js';
 import { checkDomid, putU64 } from '../check.js';
 import { BackendUnavailableError, XenError } from '../error.js';
+import type { EventChannels, EventDescriptors } from '../event_channels.js';
+import type { GrantTable } from '../grant_table.js';
 import type { ForeignMapping, Hypervisor } from '../port.js';
-import { checkProt, encodeFrames, FrameMapping, throwIfNone } from '../privcmd/frames.js';
+import {
+  checkDmOp,
+  checkProt,
+  checkResource,
+  checkResourceFrames,
+  encodeFrames,
+  FrameMapping,
+  resourceError,
+  throwIfNone,
+} from '../privcmd/frames.js';
 import { detach } from './detach.js';
+import { LibxenEventChannels } from './event_channels.js';
 import { firstLine } from './ffi.js';
+import { LibxenGrantTable } from './grant_table.js';
 import { type Libraries, loadLibraries } from './libraries.js';
 
 const ARENA_PAGES = 64;
@@ -17,6 +31,12 @@ const XENCALL_OPENFLAG_NON_REENTRANT = 1;
 const SYS_ioctl = process.arch === 'arm64' ? 29 : 16;
 const IOCTL_PRIVCMD_HYPERCALL = 0x0030_5000;
 const IOCTL_PRIVCMD_RESTRICT = 0x0002_5006;
+
+/** What privcmd's DM_OP takes. */
+const MOST_DM_BUFFERS = 16;
+const MOST_DM_BYTES = 4096;
+/** `struct xen_dm_op_buf`: address and length. */
+const DM_BUFFER_SIZE = 16;
 
 /** Arenas of closed handles, where memory cannot be shown again once it was detached: the next handle takes one. */
 const spareArenas: Arena[] = [];
@@ -31,8 +51,8 @@ export class LibxenHypervisor implements Hypervisor {
   readonly #memory: number;
   readonly #fd: number;
   readonly #arena: Arena;
-  /** What unmaps the mappings that are open. */
-  readonly #mappings = new Set<() => void>();
+  /** What closes all that is open: mappings, event channels, grants. */
+  readonly #opened = new Set<() => void>();
   #closed = false;
 
   /** @throws BackendUnavailableError with the reason and what mends it */
@@ -118,12 +138,10 @@ export class LibxenHypervisor implements Hypervisor {
     );
     if (address === 0) throw new XenError('mapForeign', this.#lastError(), { domid });
     const bytes = ffi.view(address, size);
-    const unmap = (): void => {
-      if (!this.#mappings.delete(unmap)) return;
+    const unmap = this.#whenClosed(() => {
       detach(bytes.buffer as ArrayBuffer);
       this.#lib.xenforeignmemory_unmap(this.#memory, address, gfns.length);
-    };
-    this.#mappings.add(unmap);
+    });
     const mapping = new FrameMapping(bytes, errors, unmap);
     throwIfNone(mapping, domid);
     return mapping;
@@ -136,24 +154,98 @@ export class LibxenHypervisor implements Hypervisor {
     return place;
   }
 
-  mapResource(): ForeignMapping {
-    throw new Error('mapResource: not yet');
+  mapResource(domid: number, type: number, id: number, frame: number, count: number, prot: number): ForeignMapping {
+    this.#checkOpen();
+    checkResource(domid, type, id);
+    checkResourceFrames(frame, count);
+    checkProt(prot);
+    const { xenforeignmemory_map_resource, xenforeignmemory_unmap_resource } = this.#functions('resources');
+    const size = count * PAGE_SIZE;
+    const address = BigUint64Array.of(BigInt(this.#placeFor(size)));
+    const resource = Number(
+      xenforeignmemory_map_resource(this.#memory, domid, type, id, frame, count, address, prot, 0),
+    );
+    if (resource === 0) throw resourceError('mapResource', this.#lastError(), domid);
+    const bytes = this.#lib.ffi.view(Number(address[0]), size);
+    const unmap = this.#whenClosed(() => {
+      detach(bytes.buffer as ArrayBuffer);
+      xenforeignmemory_unmap_resource(this.#memory, resource);
+    });
+    return new FrameMapping(bytes, new Int32Array(count), unmap);
   }
 
-  resourceSize(): number {
-    throw new Error('resourceSize: not yet');
+  resourceSize(domid: number, type: number, id: number): number {
+    this.#checkOpen();
+    checkResource(domid, type, id);
+    const size = new BigUint64Array(1);
+    const { xenforeignmemory_resource_size } = this.#functions('resources');
+    const rc = Number(xenforeignmemory_resource_size(this.#memory, domid, type, id, size));
+    return rc === 0 ? Number(size[0]) / PAGE_SIZE : this.#lastError();
   }
 
-  dmOp(): number {
-    throw new Error('dmOp: not yet');
+  /**
+   * libxendevicemodel has no function for just any operation. So the hypercall is made, as that library itself does on
+   * kernels without DM_OP; unlike DM_OP it is refused (-EPERM) once the handle is restricted.
+   */
+  dmOp(domid: number, buffers: readonly Uint8Array[]): number {
+    this.#checkOpen();
+    checkDmOp(domid, buffers);
+    if (buffers.length > MOST_DM_BUFFERS || buffers.some(({ length }) => length > MOST_DM_BYTES)) return -errno.E2BIG;
+    const places = buffers.map(placesInTurn(buffers.length * DM_BUFFER_SIZE));
+    const last = places[places.length - 1] as number;
+    using piece = this.#arena.alloc(last + MOST_DM_BYTES);
+    const words = new DataView(piece.bytes.buffer, piece.bytes.byteOffset);
+    for (const [i, buffer] of buffers.entries()) {
+      const place = places[i] as number;
+      piece.bytes.set(buffer, place);
+      putU64(words, i * DM_BUFFER_SIZE, piece.address + place);
+      putU64(words, i * DM_BUFFER_SIZE + 8, buffer.length);
+    }
+    const rc = this.hypercall(__HYPERVISOR_dm_op, domid, buffers.length, piece.address);
+    for (const [i, buffer] of buffers.entries()) {
+      const place = places[i] as number;
+      buffer.set(piece.bytes.subarray(place, place + buffer.length));
+    }
+    return rc;
   }
 
-  eventChannels(): never {
-    throw new Error('eventChannels: not yet');
+  eventChannels(same?: EventDescriptors): EventChannels {
+    this.#checkOpen();
+    const channels = new LibxenEventChannels(this.#lib, this.#functions('evtchn'), same, () => forget());
+    const forget = this.#opens(channels);
+    return channels;
   }
 
-  grantTable(): never {
-    throw new Error('grantTable: not yet');
+  grantTable(): GrantTable {
+    this.#checkOpen();
+    const table = new LibxenGrantTable(this.#lib, this.#functions('gnttab'), () => forget());
+    const forget = this.#opens(table);
+    return table;
+  }
+
+  /** Remembers what is to be closed with the hypervisor. @returns what forgets it */
+  #opens(opened: { close(): void }): () => void {
+    const close = (): void => opened.close();
+    this.#opened.add(close);
+    return () => this.#opened.delete(close);
+  }
+
+  /** The same for a function that runs once: when it is called, or when the hypervisor closes. */
+  #whenClosed(end: () => void): () => void {
+    const once = (): void => {
+      if (this.#opened.delete(once)) end();
+    };
+    this.#opened.add(once);
+    return once;
+  }
+
+  /** @throws XenError when the library is not there, or has not all of the functions */
+  #functions<Name extends 'resources' | 'evtchn' | 'gnttab'>(name: Name): ReturnType<Libraries[Name]> {
+    try {
+      return this.#lib[name]() as ReturnType<Libraries[Name]>;
+    } catch (error) {
+      throw new XenError(name, -errno.EOPNOTSUPP, { hint: firstLine(error) });
+    }
   }
 
   restrict(domid: number): void {
@@ -178,7 +270,7 @@ export class LibxenHypervisor implements Hypervisor {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const unmap of [...this.#mappings]) unmap();
+    for (const close of [...this.#opened]) close();
     this.#freeArena();
     this.#closeHandles();
   }
@@ -195,6 +287,16 @@ export class LibxenHypervisor implements Hypervisor {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** For a list of buffers: where each goes, one after the other from `first` on, aligned to 16. */
+function placesInTurn(first: number): (buffer: Uint8Array) => number {
+  let next = first;
+  return ({ length }) => {
+    const place = next;
+    next += Math.ceil(length / 16) * 16;
+    return place;
+  };
 }
 
 function libraries(): Libraries {

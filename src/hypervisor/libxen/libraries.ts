@@ -1,4 +1,4 @@
-/** Xen's libraries, as far as they are used. Declarations as in xencall.h and xenforeignmemory.h. */
+/** Xen's libraries, as far as they are used. Declarations as in their headers: xencall.h, xenforeignmemory.h ... */
 
 import { type CFunction, type Ffi, type FfiLibrary, firstLine, loadFfi } from './ffi.js';
 
@@ -19,6 +19,51 @@ export interface Libraries {
   readonly ioctl: CFunction;
   /** This thread's `errno`. */
   readonly errno: Int32Array;
+  /** Libraries and functions that not every call needs; each throws Error with what to install. */
+  readonly resources: () => ResourceFunctions;
+  readonly evtchn: () => EvtchnFunctions;
+  readonly gnttab: () => GnttabFunctions;
+}
+
+/** Of libxenforeignmemory 1.3 (Xen 4.11) and 1.4 (Xen 4.16). */
+export interface ResourceFunctions {
+  readonly xenforeignmemory_map_resource: CFunction;
+  readonly xenforeignmemory_unmap_resource: CFunction;
+  readonly xenforeignmemory_resource_size: CFunction;
+}
+
+/** libxenevtchn, and what of libc goes with it. */
+export interface EvtchnFunctions {
+  readonly xenevtchn_open: CFunction;
+  readonly xenevtchn_fdopen: CFunction;
+  readonly xenevtchn_close: CFunction;
+  readonly xenevtchn_fd: CFunction;
+  readonly xenevtchn_notify: CFunction;
+  readonly xenevtchn_bind_unbound_port: CFunction;
+  readonly xenevtchn_bind_interdomain: CFunction;
+  readonly xenevtchn_bind_virq: CFunction;
+  readonly xenevtchn_unbind: CFunction;
+  readonly xenevtchn_pending: CFunction;
+  readonly xenevtchn_unmask: CFunction;
+  readonly xenevtchn_restrict: CFunction;
+  readonly fcntl: CFunction;
+  readonly eventfd: CFunction;
+  readonly poll: CFunction;
+  readonly read: CFunction;
+  readonly write: CFunction;
+  readonly close: CFunction;
+}
+
+/** libxengnttab: both of its halves. */
+export interface GnttabFunctions {
+  readonly xengnttab_open: CFunction;
+  readonly xengnttab_close: CFunction;
+  readonly xengnttab_map_domain_grant_refs: CFunction;
+  readonly xengnttab_unmap: CFunction;
+  readonly xengntshr_open: CFunction;
+  readonly xengntshr_close: CFunction;
+  readonly xengntshr_share_pages: CFunction;
+  readonly xengntshr_unshare: CFunction;
 }
 
 let loaded: Libraries | undefined;
@@ -61,6 +106,69 @@ export function declareLibraries(ffi: Ffi): Libraries {
     xenforeignmemory_restrict: memory.declare('xenforeignmemory_restrict', 'int', ['address', 'u16']),
     ioctl: libc.declare('syscall', 'long', ['long', 'long', 'long', 'address']),
     errno: new Int32Array(buffer, byteOffset, 1),
+    resources: once(() => declareResources(memory)),
+    evtchn: once(() => declareEvtchn(library(ffi, 'libxenevtchn.so.1'), libc)),
+    gnttab: once(() => declareGnttab(library(ffi, 'libxengnttab.so.1'))),
+  };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+function declareResources(memory: FfiLibrary): ResourceFunctions {
+  return {
+    xenforeignmemory_map_resource: memory.declare('xenforeignmemory_map_resource', 'address', [
+      ...(['address', 'u16', 'u32', 'u32', 'u64', 'u64', 'array', 'int', 'int'] as const),
+    ]),
+    xenforeignmemory_unmap_resource: memory.declare('xenforeignmemory_unmap_resource', 'int', ['address', 'address']),
+    xenforeignmemory_resource_size: memory.declare('xenforeignmemory_resource_size', 'int', [
+      ...(['address', 'u16', 'u32', 'u32', 'array'] as const),
+    ]),
+  };
+}
+
+function declareEvtchn(evtchn: FfiLibrary, libc: FfiLibrary): EvtchnFunctions {
+  return {
+    xenevtchn_open: evtchn.declare('xenevtchn_open', 'address', ['address', 'u32']),
+    xenevtchn_fdopen: evtchn.declare('xenevtchn_fdopen', 'address', ['address', 'int', 'u32']),
+    xenevtchn_close: evtchn.declare('xenevtchn_close', 'int', ['address']),
+    xenevtchn_fd: evtchn.declare('xenevtchn_fd', 'int', ['address']),
+    xenevtchn_notify: evtchn.declare('xenevtchn_notify', 'int', ['address', 'u32']),
+    xenevtchn_bind_unbound_port: evtchn.declare('xenevtchn_bind_unbound_port', 'int', ['address', 'u32']),
+    xenevtchn_bind_interdomain: evtchn.declare('xenevtchn_bind_interdomain', 'int', ['address', 'u32', 'u32']),
+    xenevtchn_bind_virq: evtchn.declare('xenevtchn_bind_virq', 'int', ['address', 'u32']),
+    xenevtchn_unbind: evtchn.declare('xenevtchn_unbind', 'int', ['address', 'u32']),
+    xenevtchn_pending: evtchn.declare('xenevtchn_pending', 'int', ['address']),
+    xenevtchn_unmask: evtchn.declare('xenevtchn_unmask', 'int', ['address', 'u32']),
+    xenevtchn_restrict: evtchn.declare('xenevtchn_restrict', 'int', ['address', 'u16']),
+    fcntl: libc.declare('fcntl', 'int', ['int', 'int', 'long']),
+    eventfd: libc.declare('eventfd', 'int', ['u32', 'int']),
+    poll: libc.declare('poll', 'int', ['array', 'u64', 'int']),
+    read: libc.declare('read', 'long', ['int', 'array', 'u64']),
+    write: libc.declare('write', 'long', ['int', 'array', 'u64']),
+    close: libc.declare('close', 'int', ['int']),
+  };
+}
+
+function declareGnttab(gnttab: FfiLibrary): GnttabFunctions {
+  return {
+    xengnttab_open: gnttab.declare('xengnttab_open', 'address', ['address', 'u32']),
+    xengnttab_close: gnttab.declare('xengnttab_close', 'int', ['address']),
+    xengnttab_map_domain_grant_refs: gnttab.declare('xengnttab_map_domain_grant_refs', 'address', [
+      ...(['address', 'u32', 'u32', 'array', 'int'] as const),
+    ]),
+    xengnttab_unmap: gnttab.declare('xengnttab_unmap', 'int', ['address', 'address', 'u32']),
+    xengntshr_open: gnttab.declare('xengntshr_open', 'address', ['address', 'u32']),
+    xengntshr_close: gnttab.declare('xengntshr_close', 'int', ['address']),
+    xengntshr_share_pages: gnttab.declare('xengntshr_share_pages', 'address', [
+      ...(['address', 'u32', 'int', 'array', 'int'] as const),
+    ]),
+    xengntshr_unshare: gnttab.declare('xengntshr_unshare', 'int', ['address', 'address', 'u32']),
   };
 }
 
@@ -68,7 +176,8 @@ function library(ffi: Ffi, name: string): FfiLibrary {
   try {
     return ffi.load(name);
   } catch (error) {
-    const what = 'Debian: apt install libxencall1 libxenforeignmemory1; Fedora: dnf install xen-libs';
+    const packages = 'libxencall1 libxenforeignmemory1 libxenevtchn1 libxengnttab1';
+    const what = `Debian: apt install ${packages}; Fedora: dnf install xen-libs`;
     throw new Error(`${name} does not load (${firstLine(error)}); install Xen's libraries (${what})`);
   }
 }
