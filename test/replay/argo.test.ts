@@ -163,6 +163,33 @@ describe('rows that prepare', () => {
     assert.equal(played(NOTIFY).matched, 1);
   });
 
+  test('a row that cannot be taken is a mismatch, and the rest goes on', () => {
+    const impossible = [
+      { ...NAMES, op: 'poke', pages: 'P9', off: 0, value: 1 },
+      { ...NAMES, op: 'destroy_domain' },
+      { ...NAMES, who: 'g', op: 'set_mem_type', gfn: 2, type: 'mmio_strange' },
+      { ...NOTIFY, who: 'nobody' },
+    ];
+    const { matched, total, mismatches } = played(create, ...impossible, NOTIFY);
+    assert.equal(matched, 1);
+    assert.equal(total, 5);
+    assert.match(String(mismatches[0]?.differences[0]?.got), /there are no pages P9/);
+  });
+
+  test('memory may be listed in several ranges', () => {
+    const rows = [
+      {
+        ...create,
+        populated_gfns: [
+          [1, 1],
+          [2, 3],
+        ],
+      },
+      register(0, '0'),
+    ];
+    assert.deepEqual(played(...rows).mismatches, []);
+  });
+
   test('a payload may be said to be one byte, repeated', () => {
     const items = (payload: Record<string, unknown>): unknown[] => [
       { name: 'send_addr', addr: '0x1000', len: 16, hex: '00000000f47f00000100000000000000' },

@@ -20,9 +20,7 @@ const MEM_TYPES: readonly (FrameType | undefined)[] = ['ram_rw', 'ram_ro', 'mmio
 /** By op. A number is an answer of Xen's. */
 const EVENTS: Readonly<Record<string, Event>> = {
   create_domain(machine, row) {
-    const ranges = row.list('populated_gfns').map((value) => numberOf(value, row.place('populated_gfns')));
-    const [first = 0, last = -1] = ranges;
-    const gfns = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    const gfns = framesIn(row.list('populated_gfns'), row.place('populated_gfns'));
     if (row.has('shared_info_gfn')) gfns.push(row.u32('shared_info_gfn'));
     machine.createGuest({
       name: row.string('new'),
@@ -71,15 +69,15 @@ const EVENTS: Readonly<Record<string, Event>> = {
   enable_logdirty: (machine, row) => logDirty(machine, row, true),
   logdirty_off: (machine, row) => logDirty(machine, row, false),
   destroy_domain(machine, row) {
-    machine.destroy(targetOf(machine, row), row.has('zombie') && row.flag('zombie'));
+    machine.destroy(guestOf(machine, row), row.has('zombie') && row.flag('zombie'));
     return undefined;
   },
   release_zombie(machine, row) {
-    machine.releaseZombie(targetOf(machine, row));
+    machine.releaseZombie(guestOf(machine, row));
     return undefined;
   },
   soft_reset(machine, row) {
-    machine.softReset(targetOf(machine, row));
+    machine.softReset(guestOf(machine, row));
     return undefined;
   },
   observe: () => undefined,
@@ -110,6 +108,13 @@ export function readEvent(row: Fields): (machine: ArgoMachine) => Difference[] {
   };
 }
 
+/** Frames of a range, first and last, or of several such ranges. */
+function framesIn(range: readonly unknown[], at: string): number[] {
+  if (range.some(Array.isArray)) return range.flatMap((one) => framesIn(Array.isArray(one) ? one : [one, one], at));
+  const [first = 0, last = -1] = range.map((value) => numberOf(value, at));
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+}
+
 function pagesOf(machine: ArgoMachine, row: Fields): NonNullable<ReturnType<ArgoMachine['pageSets']['get']>> {
   const pages = machine.pageSets.get(row.string('pages'));
   if (!pages) throw new RecordingError(`${row.place('pages')}: there are no pages ${row.string('pages')}`);
@@ -131,6 +136,13 @@ function targetOf(machine: ArgoMachine, row: Fields): string {
     if (named !== null) return named;
   }
   return row.string('who');
+}
+
+/** As {@link targetOf}, where dom0 cannot be meant. */
+function guestOf(machine: ArgoMachine, row: Fields): string {
+  const name = targetOf(machine, row);
+  if (name !== 'dom0') return name;
+  throw new RecordingError(`${row.at} names no domain that there is`);
 }
 
 function setFrameTypes(machine: ArgoMachine, row: Fields, type: FrameType): void {

@@ -1,6 +1,7 @@
 /** The format `xen-argo-recording/1`: Argo calls that were made on a Xen built with it, boot by boot. */
 
 import type { ArgoMode } from '../../model/argo/argo.js';
+import { RecordingError } from '../error.js';
 import { Fields } from '../fields.js';
 import type { Difference, Mismatch, ReplayResult } from '../result.js';
 import { readCallRow, takeCall } from './call.js';
@@ -63,6 +64,16 @@ function readRow(fields: Fields, boot: string): Row {
     call: `${fields.string('who')} ${op}`,
     args: fields.raw('req') ?? fields.raw('args') ?? null,
     counts,
-    take: (machine) => (call ? takeCall(machine, call) : (event?.(machine) ?? [])),
+    take: (machine) => playable(() => (call ? takeCall(machine, call) : (event?.(machine) ?? []))),
   };
+}
+
+/** A row that cannot be taken, for what came before it went otherwise than recorded or says too little, is a mismatch. */
+function playable(take: () => readonly Difference[]): readonly Difference[] {
+  try {
+    return take();
+  } catch (error) {
+    if (!(error instanceof RecordingError || error instanceof RangeError)) throw error;
+    return [{ what: 'outcome', expected: 'an answer', got: error.message }];
+  }
 }
