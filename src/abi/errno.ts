@@ -31,6 +31,7 @@ export const errno = {
   ENOSPC: 28,
   EROFS: 30,
   EMLINK: 31,
+  EPIPE: 32,
   EDOM: 33,
   ERANGE: 34,
   EDEADLK: 35,
@@ -56,6 +57,7 @@ export const errno = {
   ENOTCONN: 107,
   ETIMEDOUT: 110,
   ECONNREFUSED: 111,
+  EINPROGRESS: 115,
 } as const;
 
 export type ErrnoName = keyof typeof errno;

@@ -58,7 +58,16 @@ const SINCE: Readonly<Record<string, Release>> = {
 const UNTIL: Readonly<Record<string, Release>> = {};
 
 /** Error numbers that Xen keeps to itself or that only the kernel gives: the C library has them. */
-const KERNEL_ERRNO: readonly string[] = ['EINTR', 'ENOTTY', 'EFBIG', 'ERESTART', 'EUSERS', 'EPROTO'];
+const KERNEL_ERRNO: readonly string[] = [
+  'EINTR',
+  'ENOTTY',
+  'EFBIG',
+  'ERESTART',
+  'EUSERS',
+  'EPROTO',
+  'EPIPE',
+  'EINPROGRESS',
+];
 
 /** Fields that offsetof() cannot name. */
 const BIT_FIELDS: readonly string[] = ['hvm_hw_cpu.pending_vector'];

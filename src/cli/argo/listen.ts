@@ -1,6 +1,8 @@
 /** `xenctrl argo listen`: prints the messages that come to a port of this domain. */
 
 import { ArgoDriver } from '../../argo/driver.js';
+import { type DeviceOptions, OpenXtSocket } from '../../argo/openxt.js';
+import { openxtArgo } from '../../argo/openxt_device.js';
 import type { V4vMessage } from '../../v4v/ring.js';
 import type { XcInterface } from '../../xc/interface.js';
 import type { Command, Context, Emitted, Outcome } from '../command.js';
@@ -8,7 +10,7 @@ import { CommandError, UsageError } from '../exit.js';
 import { XEN_OPTIONS } from '../option_list.js';
 import { onXen } from '../session.js';
 import { padEnd } from '../style.js';
-import { numberOption, readDomid, readPort } from './operands.js';
+import { DATAGRAM, numberOption, readDomid, readPort } from './operands.js';
 
 export interface ListenOptions {
   readonly port: number;
@@ -54,6 +56,31 @@ export function listenOn(
       }
     };
     const ring = openRing(driver, options, read);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+  });
+}
+
+/** As {@link listenOn}, through the kernel's own driver, which gives datagrams only. */
+export function listenOnDevice(
+  { count = Number.POSITIVE_INFINITY, ...options }: ListenOptions & Pick<DeviceOptions, 'calls'>,
+  signal: AbortSignal,
+  hear: (message: V4vMessage) => void,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const socket = new OpenXtSocket(options);
+    let heard = 0;
+    const end = (): void => socket.close();
+    socket.on('error', reject);
+    socket.on('close', () => {
+      signal.removeEventListener('abort', end);
+      resolve(heard);
+    });
+    socket.on('message', (payload, source) => {
+      if (heard >= count) return;
+      hear({ payload, source, messageType: DATAGRAM });
+      if (++heard >= count) end();
+    });
     signal.addEventListener('abort', end);
     if (signal.aborted) end();
   });
@@ -121,7 +148,7 @@ async function run(context: Context): Promise<Outcome> {
     const stops = seconds === undefined ? [] : [AbortSignal.timeout(seconds * 1000)];
     const stop = AbortSignal.any([context.signal, ...stops]);
     let first = true;
-    const heard = await listenOn(session.xen.xch, options, stop, (message) => {
+    const hear = (message: V4vMessage): void => {
       const head = first && !context.options.has('json');
       first = false;
       if (head) {
@@ -129,7 +156,11 @@ async function run(context: Context): Promise<Outcome> {
         context.emit({ json: null, text: (style) => [style.heading(names)] });
       }
       context.emit(emitted(message));
-    });
+    };
+    const byKernel = session.xen.kind !== 'model' && openxtArgo().dgram;
+    const heard = await (byKernel
+      ? listenOnDevice(options, stop, hear)
+      : listenOn(session.xen.xch, options, stop, hear));
     if (count !== undefined && heard < count && !context.signal.aborted) {
       throw new CommandError('ERR_TIMEOUT', `${heard} of ${count} messages came in ${seconds} seconds`);
     }
@@ -141,7 +172,7 @@ export const listen: Command = {
   name: 'listen',
   summary: 'print the messages that come to a port of this domain',
   description: [
-    'Registers a ring, and unregisters it at the end: Ctrl-C, --count or --timeout. With --json each message is a line of JSON. Only one program of a domain can listen at a time, and none while the kernel has an Argo driver of its own.',
+    'Registers a ring, and unregisters it at the end: Ctrl-C, --count or --timeout. With --json each message is a line of JSON. Only one program of a domain can listen at a time. Where the Argo driver of OpenXT is loaded (/dev/argo_dgram), it goes through that, and hears datagrams only.',
   ],
   operands: [{ name: 'PORT' }],
   options: [
