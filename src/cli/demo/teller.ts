@@ -4,8 +4,8 @@ import { errnoName } from '../../abi/errno.js';
 import { HVMOP_ALTP2M_INTERFACE_VERSION, HVMOP_altp2m, xen_hvm_altp2m_op } from '../../abi/hvm/hvm_op.js';
 import { __HYPERVISOR_hvm_op, DOMID_SELF } from '../../abi/xen.js';
 import { XenError } from '../../hypervisor/error.js';
-import type { Vcpu } from '../../model/vcpu.js';
 import type { Guest } from '../../model/guest.js';
+import type { Vcpu } from '../../model/vcpu.js';
 import type { XcInterface } from '../../xc/interface.js';
 
 /** One thing that was done. */
