@@ -181,7 +181,8 @@ export {
   argo_probe,
   argo_sendv,
 } from './xc/argo.js';
-export { type ArgoRing, type ArgoRingOptions, argo_register_ring } from './xc/argo_ring.js';
+export type { RingMemory } from './xc/argo_frames.js';
+export { type ArgoRing, type ArgoRingOptions, argo_register_ring, type RingAllocator } from './xc/argo_ring.js';
 export { type ConsoleRing, xc_readconsolering, xc_send_debug_keys } from './xc/console.js';
 export {
   xc_domain_destroy,

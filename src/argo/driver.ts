@@ -8,7 +8,7 @@ import type { EventChannels } from '../hypervisor/event_channels.js';
 import { ARGO_LAYOUT, RingReader } from '../v4v/ring.js';
 import { DEFAULT_RING, type DriverRing, RingDriver, type RingRequest } from '../v4v/ring_driver.js';
 import { argo_notify, argoError, probeRc, sendvRc } from '../xc/argo.js';
-import { type ArgoRing, argo_register_ring } from '../xc/argo_ring.js';
+import { argo_register_ring, type RingAllocator } from '../xc/argo_ring.js';
 import type { XcInterface } from '../xc/interface.js';
 
 /** A message is put together in the hypercall arena, which has 256 KiB for all. */
@@ -17,8 +17,8 @@ const MAX_SEND = 0x1_0000;
 const LOOK_AGAIN_MS = 10;
 
 export interface ArgoDriverOptions {
-  /** Makes the rings; for domains whose memory is to be had in another way. Default: {@link argo_register_ring}. */
-  readonly register?: typeof argo_register_ring;
+  /** Where the pages of rings come from, when this is not a process in dom0. */
+  readonly allocate?: RingAllocator;
   /** This domain's id. Default 0: dom0. */
   readonly domid?: number;
 }
@@ -29,7 +29,7 @@ export class ArgoDriver extends RingDriver {
   protected readonly sendCall = 'argo_sendv';
   protected readonly gone = false;
   readonly #xch: XcInterface;
-  readonly #register: typeof argo_register_ring;
+  readonly #allocate: RingAllocator | undefined;
   readonly #events: EventChannels;
   #look: NodeJS.Timeout | null = null;
 
@@ -40,10 +40,10 @@ export class ArgoDriver extends RingDriver {
    * @throws XenError EEXIST: another program of this domain has VIRQ_ARGO, or its kernel's own Argo driver; EOPNOTSUPP,
    *   ENOSYS, ENODEV, EACCES: see `argo_probe`
    */
-  constructor(xch: XcInterface, { register = argo_register_ring, domid = 0 }: ArgoDriverOptions = {}) {
+  constructor(xch: XcInterface, { allocate, domid = 0 }: ArgoDriverOptions = {}) {
     super();
     this.#xch = xch;
-    this.#register = register;
+    this.#allocate = allocate;
     this.domid = domid;
     const off = probeRc(xch);
     if (off < 0) throw argoError('argo_notify', off);
@@ -63,7 +63,7 @@ export class ArgoDriver extends RingDriver {
    */
   ring({ port = this.freePort(), partner, length = DEFAULT_RING, onReadable }: RingRequest): DriverRing {
     const options = { aport: port, len: length, ...(partner === undefined ? {} : { partner_id: partner }) };
-    const ring: ArgoRing = this.#register(this.#xch, options);
+    const ring = argo_register_ring(this.#xch, options, this.#allocate);
     const { buffer, byteOffset } = ring.memory;
     const reader = new RingReader(buffer, length, byteOffset, ARGO_LAYOUT);
     const forget = this.addReader(onReadable);

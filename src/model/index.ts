@@ -7,6 +7,7 @@ export type { AccessOptions } from './guest/memory.js';
 export type { GuestScript, ScriptCpu, ScriptEnd, ScriptRun } from './guest/script.js';
 export type { DescriptorRegister, DescriptorTable } from './guest/system.js';
 export type { Guest } from './guest.js';
+export { GuestKernel, type KernelMemory, type KernelPages } from './guest_kernel.js';
 export type { Altp2mMode, CpuOptions, GuestOptions, ModelOptions } from './options.js';
 export type { MapOptions, PageTables, PageTablesOptions } from './paging/page_tables.js';
 export {

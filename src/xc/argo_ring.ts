@@ -15,7 +15,7 @@ import { __HYPERVISOR_argo_op, PAGE_SIZE } from '../abi/xen.js';
 import { OPERAND_OFFSET } from '../hypervisor/arena.js';
 import { checkDomid, checkU32, putU64 } from '../hypervisor/check.js';
 import { argoError, probeRc } from './argo.js';
-import { allocateRingMemory, type ProcessMemory, type RingMemory } from './argo_frames.js';
+import { allocateRingMemory, type RingMemory } from './argo_frames.js';
 import type { XcInterface } from './interface.js';
 
 const SMALLEST_RING = 48;
@@ -28,6 +28,9 @@ export interface ArgoRingOptions {
   /** Bytes of data: a multiple of 16, from 48 to 16777152. On a PVH dom0 what fits into the hypercall arena. */
   readonly len: number;
 }
+
+/** Where a ring's pages come from, when not from Xen or the hypercall arena: zeroed, and never to move. */
+export type RingAllocator = (pages: number) => RingMemory;
 
 /** A ring that Xen writes messages into until {@link close}. */
 export interface ArgoRing extends Disposable {
@@ -51,8 +54,13 @@ export interface ArgoRing extends Disposable {
  *   booted without `mac-permissive=1`. `ESRCH`: no such partner. `ECONNREFUSED`: it has no part in Argo. `ENOSPC`: 128 rings.
  *   `ENOMEM`: dom0 may not have more memory. `EOPNOTSUPP`: Argo is off, or rings cannot be had in this domain (the hint says
  *   which). `EACCES`, `ENODEV`, `ENOSYS`: see {@link argo_probe}
+ * @param allocate for callers whose memory is not a dom0 process's
  */
-export function argo_register_ring(xch: XcInterface, options: ArgoRingOptions, own?: ProcessMemory): ArgoRing {
+export function argo_register_ring(
+  xch: XcInterface,
+  options: ArgoRingOptions,
+  allocate: RingAllocator = (pages) => allocateRingMemory(xch, pages),
+): ArgoRing {
   if (typeof options !== 'object' || options === null)
     throw new TypeError('options must be { aport, partner_id, len }');
   const { aport, partner_id = XEN_ARGO_DOMID_ANY, len } = options;
@@ -64,7 +72,7 @@ export function argo_register_ring(xch: XcInterface, options: ArgoRingOptions, o
   }
   const off = probeRc(xch);
   if (off < 0) throw argoError('argo_register_ring', off);
-  const ring = allocateRingMemory(xch, Math.ceil((len + xen_argo_ring.size) / PAGE_SIZE), own);
+  const ring = allocate(Math.ceil((len + xen_argo_ring.size) / PAGE_SIZE));
   const rc = register(xch, aport, partner_id, len, ring);
   if (rc < 0) {
     ring.close();

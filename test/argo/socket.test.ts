@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ArgoDriver, ArgoServer, ArgoSocket, argoConnect } from '#dist/argo/index.js';
 import { XenError, xc_interface_open } from '#dist/index.js';
 import type { ArgoMode } from '#dist/model/argo/argo.js';
-import { ModelXen } from '#dist/model/index.js';
+import { GuestKernel, ModelXen } from '#dist/model/index.js';
 import { ARGO_LAYOUT, RingReader, RingWriter } from '#dist/v4v/index.js';
 import { Party } from '../model/argo/party.js';
 
@@ -228,6 +228,70 @@ describe('streams', () => {
     stop.abort();
     const [aborted] = await once(other, 'error');
     assert.equal((aborted as Error).name, 'AbortError');
+  });
+});
+
+describe('GuestKernel', () => {
+  function pair() {
+    const xen = new ModelXen({ argo: true });
+    const { domid } = xen.createGuest({ memoryPages: 256 });
+    const kernel = new GuestKernel(xen, domid, { gfn: 0x40, pages: 64 });
+    const guest = new ArgoDriver(xc_interface_open({ hypervisor: kernel }), { domid, allocate: kernel.pages });
+    const dom0 = new ArgoDriver(xc_interface_open({ hypervisor: xen }));
+    return { xen, domid, kernel, guest, dom0 };
+  }
+
+  test('sockets between dom0 and a guest: datagrams both ways', async () => {
+    const { domid, guest, dom0 } = pair();
+    const there = new ArgoSocket(guest, { port: 1, partner: 0 });
+    const here = new ArgoSocket(dom0, { port: 2, partner: domid });
+    there.on('message', (payload, source) => {
+      assert.deepEqual(source, here.address);
+      there.send(payload.toReversed(), source);
+    });
+    const got: string[] = [];
+    here.on('message', (payload, source) => {
+      assert.deepEqual(source, there.address);
+      got.push(Buffer.from(payload).toString());
+    });
+    for (let i = 0; i < 100; i++) await here.send(`${i} forward`, there.address);
+    while (got.length < 100) await delay(1);
+    assert.equal(got[42], 'drawrof 24');
+    guest.close();
+    dom0.close();
+  });
+
+  test('a stream into a guest that does not read holds the sender up, and nobody else', async () => {
+    const { domid, guest, dom0 } = pair();
+    const server = new ArgoServer(guest, { port: 80, partner: 0, length: 4096 });
+    const accepted = once(server, 'connection');
+    const client = argoConnect(dom0, { domain: domid, port: 80 });
+    await once(client, 'connect');
+    while (client.write(Buffer.alloc(1000))) await delay(0);
+    await delay(5);
+    assert.ok(client.writableNeedDrain);
+    const [stream] = (await accepted) as [Readable];
+    const all = buffer(stream);
+    client.end();
+    assert.ok((await all).length >= 16_000);
+    guest.close();
+    dom0.close();
+  });
+
+  test('it has hypercalls and event channels, and no more', () => {
+    const { xen, domid, kernel } = pair();
+    const refused = (body: () => unknown): void =>
+      assert.throws(body, (error: unknown) => error instanceof XenError && error.code === 'EPERM');
+    refused(() => kernel.mapForeign(0));
+    refused(() => kernel.mapResource(0));
+    refused(() => kernel.grantTable());
+    refused(() => kernel.restrict(1));
+    assert.deepEqual([kernel.resourceSize(), kernel.dmOp()], [-1, -1]);
+    assert.throws(() => new GuestKernel(xen, 99, { gfn: 1, pages: 1 }), XenError);
+    assert.throws(() => new GuestKernel(xen, domid, { gfn: 0x5000, pages: 1 }), RangeError);
+    kernel.close();
+    kernel.close();
+    assert.throws(() => kernel.hypercall(17), TypeError);
   });
 });
 

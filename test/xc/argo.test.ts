@@ -11,12 +11,13 @@ import {
   argo_probe,
   argo_register_ring,
   argo_sendv,
+  type XcInterface,
   XenError,
   xc_interface_open,
 } from '#dist/index.js';
 import type { ArgoMode } from '#dist/model/argo/argo.js';
 import { ModelXen } from '#dist/model/index.js';
-import type { ProcessMemory } from '#dist/xc/argo_frames.js';
+import { allocateRingMemory, type ProcessMemory } from '#dist/xc/argo_frames.js';
 import { ANY, Party } from '../model/argo/party.js';
 import { type Call, FakeXen } from './fake.js';
 
@@ -311,6 +312,7 @@ describe('argo_register_ring elsewhere', () => {
       `7f1234560000-7f1234600000 rw-s 00000000 00:05 12   ${path}\n7fff00000000-7fff00001000 r-xp 0 00:00 0\n`,
     pagemap: (first, count) => BigUint64Array.from({ length: count }, (_, i) => frame(first + i)),
   });
+  const from = (xch: XcInterface, memory: ProcessMemory) => (pages: number) => allocateRingMemory(xch, pages, memory);
   const present = (page: number): bigint => (1n << 63n) | (1n << 55n) | BigInt(page % 0x1000);
 
   test('a PVH dom0 takes pages of the hypercall device and looks up their frames', () => {
@@ -325,7 +327,7 @@ describe('argo_register_ring elsewhere', () => {
       return 0;
     });
     const free = xen.arena.largestFree;
-    const ring = argo_register_ring(xch, { aport: PORT, len: 8000 }, own('/dev/xen/hypercall', present));
+    const ring = argo_register_ring(xch, { aport: PORT, len: 8000 }, from(xch, own('/dev/xen/hypercall', present)));
     const address = xen.arena.base + ring.memory.byteOffset;
     assert.equal(address % 4096, 0);
     const first = address / 4096;
@@ -345,7 +347,7 @@ describe('argo_register_ring elsewhere', () => {
     test(`${what} is refused with the reason, and nothing is registered`, () => {
       const { xen, xch } = machine(features);
       const free = xen.arena.largestFree;
-      refused(() => argo_register_ring(xch, { aport: PORT, len: 256 }, memory), 'EOPNOTSUPP', hint);
+      refused(() => argo_register_ring(xch, { aport: PORT, len: 256 }, from(xch, memory)), 'EOPNOTSUPP', hint);
       assert.deepEqual(
         xen.calls.filter(({ op, args }) => op === 39 && args[0] !== 4),
         [],
@@ -356,7 +358,7 @@ describe('argo_register_ring elsewhere', () => {
 
   test('a ring that cannot be unregistered keeps its memory: Xen still writes there', () => {
     const { xen, xch } = machine(PVH_DOM0, (call) => (call.args[0] === 2 ? -errno.EFAULT : 0));
-    const ring = argo_register_ring(xch, { aport: PORT, len: 256 }, own('/dev/xen/hypercall', present));
+    const ring = argo_register_ring(xch, { aport: PORT, len: 256 }, from(xch, own('/dev/xen/hypercall', present)));
     const free = xen.arena.largestFree;
     refused(() => ring.close(), 'EFAULT');
     assert.equal(xen.arena.largestFree, free);
