@@ -12,6 +12,7 @@ const FOLDER = fileURLToPath(new URL('../../../examples/', import.meta.url));
 /** A line of the output that shows that the example did what it is there for. */
 const SHOWS: Readonly<Record<string, RegExp>> = {
   'argo-stream.mjs': /^the guest has sent 1400000 letters$/m,
+  'guest-script.mjs': /^vCPU [01]: write_ctrlreg\n[\s\S]*vCPU 1 ended with exception 14 at 0x1234$/m,
   'hide-view.mjs': /^hidden: the guest gets #UD$/m,
   'list-domains.mjs': /^1 .* 2 vCPUs {2}64 MiB {2}altp2m: mixed$/m,
   'many-frames.mjs': /^100 %\nframe 0x1234 is now rx$/m,

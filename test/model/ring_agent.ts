@@ -63,6 +63,15 @@ export class RingAgent {
     this.#layout = vmEventLayoutOf(xen.release);
   }
 
+  get version(): number {
+    return this.#layout.abi;
+  }
+
+  /** Bytes of a request or an answer. */
+  get entrySize(): number {
+    return this.#layout.event.size;
+  }
+
   /** Requests that are there and have not been taken. */
   get waiting(): number {
     return (this.view.getUint32(0, true) - this.#reqCons) >>> 0;
