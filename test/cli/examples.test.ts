@@ -17,6 +17,8 @@ const SHOWS: Readonly<Record<string, RegExp>> = {
   'list-domains.mjs': /^1 .* 2 vCPUs {2}64 MiB {2}altp2m: mixed$/m,
   'many-frames.mjs': /^100 %\nframe 0x1234 is now rx$/m,
   'recycled-domid.mjs': /^refused: xc_domain_destroy on domain 1: ESRCH[\s\S]*untouched: true$/m,
+  'v4v-chat.mjs':
+    /^alice hears from 2:1025: hello, alice\nbob hears: hello, bob\nbob gets 100000 bytes[^\n]*\nafter the rule: ECONNREFUSED$/m,
   'watch-altp2m-errors.mjs': /altp2m=1[\s\S]*AMD[\s\S]*altp2m mode[\s\S]*PV/,
 };
 
