@@ -114,8 +114,7 @@ export class Argo {
   }
 
   /**
-   * A domain dies or is reset: its rings go, so do those of others that it alone could send to, and its waits. A wait on a
-   * ring for any sender is freed as upstream means to.
+   * A domain dies or is reset: its rings go, so do those of others that it alone could send to, and its waits for room.
    */
   teardown(domain: Domain): void {
     const own = this.#states.get(domain);
