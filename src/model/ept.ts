@@ -90,7 +90,9 @@ export function accessPage(vcpu: Vcpu, touch: PageTouch): PageAccess {
 
 /** Reaches a page as Xen's emulator does: through the host's p2m, whatever the restrictions. Null: there is no memory. */
 export function emulatorPage(vcpu: Vcpu, gpa: number, write: boolean): Uint8Array | null {
-  return vcpu.domain.page(Math.floor(gpa / PAGE_SIZE), write);
+  const gfn = Math.floor(gpa / PAGE_SIZE);
+  if (write) vcpu.domain.frameTypes.noteWrite(gfn);
+  return vcpu.domain.page(gfn, write);
 }
 
 /** r_pw lets page walks write. */

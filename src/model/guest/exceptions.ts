@@ -26,8 +26,14 @@ export function breakpoint(vcpu: Vcpu): Attempt {
   return raised(VECTOR_BP);
 }
 
-/** INT3 at the current instruction pointer. */
-export const int3: Instruction = { attempt: breakpoint };
+/** INT3 at the current instruction pointer. What an answer has run in its place does nothing, and is as long. */
+export const int3: Instruction = {
+  attempt: breakpoint,
+  emulate({ registers }): Attempt {
+    registers.skip(1);
+    return DONE;
+  },
+};
 
 /** An instruction that cannot be decoded (ud2). */
 export const ud2: Instruction = { attempt: () => raised(VECTOR_UD) };

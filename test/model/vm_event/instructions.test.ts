@@ -292,6 +292,18 @@ describe('INT3', () => {
   });
 });
 
+test('INT3 by name, too, is gone past when another instruction is emulated in its place', () => {
+  const { cpu, agent, xch, domid } = watched();
+  monitor.xc_monitor_software_breakpoint(xch, domid, true);
+  cpu.int3();
+  agent.answer({
+    flags: abi.VM_EVENT_FLAG_EMULATE | abi.VM_EVENT_FLAG_SET_EMUL_INSN_DATA,
+    data: new Uint8Array(16).fill(0x90),
+  });
+  const end = cpu.retry();
+  assert.deepEqual([end?.finished, end?.exception, cpu.registers.get('rip')], [true, null, 0x1001n]);
+});
+
 describe('#DB', () => {
   test('without sync: told, and the guest has it', () => {
     const { cpu, agent, xch, domid } = watched();
