@@ -42,9 +42,28 @@ export {
   XEN_X86_MSR_RELAXED,
 } from './abi/domctl.js';
 export { VGCF_i387_valid, VGCF_online } from './abi/guest_context.js';
+export {
+  XEN_DMOP_EVENT_ext_int,
+  XEN_DMOP_EVENT_hw_exc,
+  XEN_DMOP_EVENT_nmi,
+  XEN_DMOP_EVENT_pri_sw_exc,
+  XEN_DMOP_EVENT_sw_exc,
+  XEN_DMOP_EVENT_sw_int,
+} from './abi/hvm/dm_op.js';
 export * from './abi/hvm/params.js';
 export {
+  XENMAPSPACE_dev_mmio,
+  XENMAPSPACE_gmfn,
+  XENMAPSPACE_gmfn_foreign,
+  XENMAPSPACE_gmfn_range,
+  XENMAPSPACE_grant_table,
+  XENMAPSPACE_shared_info,
   XENMEM_access,
+  XENMEM_resource_grant_table,
+  XENMEM_resource_grant_table_id_shared,
+  XENMEM_resource_grant_table_id_status,
+  XENMEM_resource_ioreq_server,
+  XENMEM_resource_vmtrace_buf,
   XENMEMF_exact_node_request,
   XENMEMF_populate_on_demand,
   XENMEMF_vnode,
@@ -218,7 +237,14 @@ export {
   xenevtchn_unbind,
   xenevtchn_unmask,
 } from './xc/evtchn.js';
-export { xc_map_foreign_bulk, xc_map_foreign_pages, xc_map_foreign_range } from './xc/foreign_memory.js';
+export {
+  xc_map_foreign_bulk,
+  xc_map_foreign_pages,
+  xc_map_foreign_range,
+  xenforeignmemory_map_resource,
+  xenforeignmemory_resource_size,
+} from './xc/foreign_memory.js';
+export { type GrantTableSize, xc_gnttab_get_version, xc_gnttab_query_size } from './xc/gnttab.js';
 export {
   xc_domain_hvm_getcontext,
   xc_domain_hvm_getcontext_partial,
@@ -226,6 +252,7 @@ export {
 } from './xc/hvm_context.js';
 export { decodeHvmCpu, type HvmCpu, readHvmCpu } from './xc/hvm_cpu.js';
 export { xc_hvm_param_get, xc_hvm_param_set } from './xc/hvm_param.js';
+export { xc_hvm_inject_trap } from './xc/inject.js';
 export { type OpenOptions, type XcInterface, xc_interface_close, xc_interface_open } from './xc/interface.js';
 export { xc_get_mem_access, xc_set_mem_access, xc_set_mem_access_multi } from './xc/mem_access.js';
 export {
@@ -234,6 +261,7 @@ export {
   xc_domain_increase_reservation,
   xc_domain_increase_reservation_exact,
   xc_domain_maximum_gpfn,
+  xc_domain_nr_gpfns,
   xc_domain_populate_physmap,
   xc_domain_populate_physmap_exact,
   xc_domain_populate_physmap_exact_async,
@@ -241,6 +269,7 @@ export {
   xc_get_paging_mempool_size,
   xc_set_paging_mempool_size,
 } from './xc/memory.js';
+export { xc_memshr_control, xc_memshr_fork, xc_memshr_fork_reset } from './xc/memshr.js';
 export {
   xc_monitor_cpuid,
   xc_monitor_debug_exceptions,
@@ -261,6 +290,11 @@ export {
   xc_monitor_vmexit,
   xc_monitor_write_ctrlreg,
 } from './xc/monitor.js';
+export {
+  xc_domain_add_to_physmap,
+  xc_domain_add_to_physmap_batch,
+  xc_domain_remove_from_physmap,
+} from './xc/physmap.js';
 export { type AsyncOptions, CallAbortedError } from './xc/progress.js';
 export { type PhysInfo, type PhysicalCapabilities, xc_physinfo } from './xc/sysctl.js';
 export {
@@ -281,6 +315,7 @@ export {
   xc_nodemap_alloc,
   xc_numainfo,
 } from './xc/topology.js';
+export { xc_domain_get_guest_width, xc_translate_foreign_address } from './xc/translate.js';
 export {
   type VcpuExtstate,
   type VcpuInfo,
@@ -308,6 +343,14 @@ export {
   xc_xenver_platform_parameters,
 } from './xc/version.js';
 export { type VmEventRing, xc_vm_event_get_version } from './xc/vm_event.js';
+export {
+  xc_vmtrace_disable,
+  xc_vmtrace_enable,
+  xc_vmtrace_get_option,
+  xc_vmtrace_output_position,
+  xc_vmtrace_reset_and_enable,
+  xc_vmtrace_set_option,
+} from './xc/vmtrace.js';
 export { ACCESS_NAMES, type Access, type AccessName } from './xen/access.js';
 export type { Altp2m, Altp2mModeName, CreateViewOptions } from './xen/altp2m.js';
 export type { CreateDomainOptions } from './xen/create.js';

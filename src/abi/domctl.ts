@@ -16,6 +16,7 @@ export const XEN_DOMCTL_setdomainhandle = 17;
 export const XEN_DOMCTL_setdebugging = 18;
 export const XEN_DOMCTL_gethvmcontext = 33;
 export const XEN_DOMCTL_sethvmcontext = 34;
+export const XEN_DOMCTL_get_address_size = 36;
 export const XEN_DOMCTL_debug_op = 54;
 export const XEN_DOMCTL_gethvmcontext_partial = 55;
 export const XEN_DOMCTL_vm_event_op = 56;
@@ -286,6 +287,8 @@ export const xen_domctl_getvcpuinfo = struct('xen_domctl_getvcpuinfo', H, 24, {
   cpu_time: [8, 8],
   cpu: [16, 4],
 });
+/** In bits. */
+export const xen_domctl_address_size = struct('xen_domctl_address_size', H, 4, { size: [0, 4] });
 export const xen_domctl_setdebugging = struct('xen_domctl_setdebugging', H, 1, { enable: [0, 1] });
 export const xen_domctl_debug_op = struct('xen_domctl_debug_op', H, 8, { op: [0, 4], vcpu: [4, 4] });
 export const xen_domctl_hvmcontext_partial = struct('xen_domctl_hvmcontext_partial', H, 24, {

@@ -6,8 +6,12 @@ import { atLeast, type ReleaseAbi } from './release.js';
 export const XENMEM_increase_reservation = 0;
 export const XENMEM_decrease_reservation = 1;
 export const XENMEM_populate_physmap = 6;
+export const XENMEM_add_to_physmap = 7;
 export const XENMEM_maximum_gpfn = 14;
+export const XENMEM_remove_from_physmap = 15;
 export const XENMEM_access_op = 21;
+export const XENMEM_sharing_op = 22;
+export const XENMEM_add_to_physmap_batch = 23;
 
 /** Sub-operations of XENMEM_access_op. */
 export const XENMEM_access_op_set_access = 0;
@@ -86,3 +90,66 @@ export function decodeAccess(value: number, abi: ReleaseAbi): XenmemAccess {
   if (value === abi.accessDefault) return access_default;
   return value === 10 && abi.accessDefault === 11 ? access_r_pw : value;
 }
+
+/** What a frame of a domain can be made to show (`xatp.space`). */
+export const XENMAPSPACE_shared_info = 0;
+export const XENMAPSPACE_grant_table = 1;
+/** The page of another frame of the same domain, which loses it. */
+export const XENMAPSPACE_gmfn = 2;
+/** As {@link XENMAPSPACE_gmfn}, for `size` consecutive frames. */
+export const XENMAPSPACE_gmfn_range = 3;
+/** A page of another domain; XENMEM_add_to_physmap_batch only. */
+export const XENMAPSPACE_gmfn_foreign = 4;
+export const XENMAPSPACE_dev_mmio = 5;
+
+export const xen_add_to_physmap = struct('xen_add_to_physmap', 'memory.h', 24, {
+  domid: [0, 2],
+  size: [2, 2],
+  space: [4, 4],
+  idx: [8, 8],
+  gpfn: [16, 8],
+});
+
+export const xen_add_to_physmap_batch = struct('xen_add_to_physmap_batch', 'memory.h', 32, {
+  domid: [0, 2],
+  space: [2, 2],
+  size: [4, 2],
+  'u.foreign_domid': [6, 2],
+  'u.res0': [6, 2],
+  idxs: [8, 8],
+  gpfns: [16, 8],
+  errs: [24, 8],
+});
+
+export const xen_remove_from_physmap = struct('xen_remove_from_physmap', 'memory.h', 16, {
+  domid: [0, 2],
+  gpfn: [8, 8],
+});
+
+/** Resources that can be mapped by XENMEM_acquire_resource. */
+export const XENMEM_resource_ioreq_server = 0;
+export const XENMEM_resource_grant_table = 1;
+/** Since 4.15. */
+export const XENMEM_resource_vmtrace_buf = 2;
+/** `id` of a grant table: entries, or the status words of version 2. */
+export const XENMEM_resource_grant_table_id_shared = 0;
+export const XENMEM_resource_grant_table_id_status = 1;
+
+/** Sub-operations of XENMEM_sharing_op. */
+export const XENMEM_sharing_op_fork = 9;
+export const XENMEM_sharing_op_fork_reset = 10;
+
+/** `mem_sharing_op.u.fork.flags` of a fork. */
+export const XENMEM_FORK_WITH_IOMMU_ALLOWED = 1 << 0;
+export const XENMEM_FORK_BLOCK_INTERRUPTS = 1 << 1;
+/** And of a reset, since 4.17. */
+export const XENMEM_FORK_RESET_STATE = 1 << 2;
+export const XENMEM_FORK_RESET_MEMORY = 1 << 3;
+
+export const xen_mem_sharing_op = struct('xen_mem_sharing_op', 'memory.h', 48, {
+  op: [0, 1],
+  domain: [2, 2],
+  'u.fork.parent_domain': [8, 2],
+  'u.fork.flags': [10, 2],
+  'u.fork.pad': [12, 4],
+});

@@ -9,6 +9,7 @@ import { Arena } from '../hypervisor/arena.js';
 import { checkU16 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
 import type { EventChannels, EventDescriptors } from '../hypervisor/event_channels.js';
+import type { GrantTable } from '../hypervisor/grant_table.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
 import type { Caller } from './caller.js';
 import { ArenaMemory } from './caller_memory.js';
@@ -22,7 +23,11 @@ interface Machine {
   readonly dom0Caller: Caller;
   connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number;
   mapForeign(domid: number, gfns: readonly number[], prot: number): ForeignMapping;
+  mapResource(domid: number, type: number, id: number, frame: number, count: number, prot: number): ForeignMapping;
+  resourceSize(domid: number, type: number, id: number): number;
+  dmOp(domid: number, buffers: readonly Uint8Array[]): number;
   openEvtchn(same?: EventDescriptors): EventChannels;
+  openGnttab(): GrantTable;
 }
 
 export class ModelConnection implements Hypervisor {
@@ -32,6 +37,7 @@ export class ModelConnection implements Hypervisor {
   readonly #caller: Caller;
   readonly #mappings: ForeignMapping[] = [];
   readonly #events: EventChannels[] = [];
+  readonly #grants: GrantTable[] = [];
   #restrictedTo: number | null = null;
   #closed = false;
 
@@ -66,16 +72,26 @@ export class ModelConnection implements Hypervisor {
     return mapping;
   }
 
-  mapResource(): ForeignMapping {
-    throw new Error('mapResource: not yet');
+  mapResource(domid: number, type: number, id: number, frame: number, count: number, prot: number): ForeignMapping {
+    this.#checkOpen();
+    if (this.#refuses(domid)) throw new XenError('mapResource', -errno.EPERM, { domid });
+    const mapping = this.#machine.mapResource(domid, type, id, frame, count, prot);
+    this.#mappings.push(mapping);
+    return mapping;
   }
 
-  resourceSize(): number {
-    throw new Error('resourceSize: not yet');
+  resourceSize(domid: number, type: number, id: number): number {
+    this.#checkOpen();
+    return this.#refuses(domid) ? -errno.EPERM : this.#machine.resourceSize(domid, type, id);
   }
 
-  dmOp(): number {
-    throw new Error('dmOp: not yet');
+  dmOp(domid: number, buffers: readonly Uint8Array[]): number {
+    this.#checkOpen();
+    return this.#refuses(domid) ? -errno.EPERM : this.#machine.dmOp(domid, buffers);
+  }
+
+  #refuses(domid: number): boolean {
+    return this.#restrictedTo !== null && this.#restrictedTo !== domid;
   }
 
   eventChannels(same?: EventDescriptors): EventChannels {
@@ -85,8 +101,11 @@ export class ModelConnection implements Hypervisor {
     return opened;
   }
 
-  grantTable(): never {
-    throw new Error('grantTable: not yet');
+  grantTable(): GrantTable {
+    this.#checkOpen();
+    const opened = this.#machine.openGnttab();
+    this.#grants.push(opened);
+    return opened;
   }
 
   restrict(domid: number): void {
@@ -102,6 +121,7 @@ export class ModelConnection implements Hypervisor {
   close(): void {
     this.#closed = true;
     for (const events of this.#events.splice(0)) events.close();
+    for (const grants of this.#grants.splice(0)) grants.close();
     for (const mapping of this.#mappings.splice(0)) mapping.close();
   }
 

@@ -9,11 +9,13 @@ import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
 import type { ConsoleRing } from './console_ring.js';
 import { type EventPortState, EventPorts } from './event_channels.js';
+import { forkPage, resetFork } from './fork.js';
 import { FrameTypes, type FrameTypesState } from './frame_types.js';
+import { GrantFrames } from './grant_frames.js';
 import { newParams } from './hvm_params.js';
 import type { MachineMemory } from './machine_memory.js';
 import type { Cpu } from './options.js';
-import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mState, type PageOrder } from './p2m.js';
+import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mEntry, type P2mState, type PageOrder } from './p2m.js';
 import type { Scheduler } from './scheduler.js';
 import { SharedInfo } from './shared_info.js';
 import { Vcpu, type VcpuState } from './vcpu.js';
@@ -52,6 +54,10 @@ export interface DomainConfig {
   readonly emulationFlags: number;
   /** The last event channel port that it may have. */
   readonly maxEvtchnPort: number;
+  /** Frames that its grant table may have. */
+  readonly maxGrantFrames: number;
+  /** Bytes of each vCPU's trace buffer; 0: there are none. */
+  readonly vmtraceSize: number;
   /** Width of the pointers in its hypercalls. Default 64. */
   readonly abi?: 32 | 64;
 }
@@ -76,6 +82,13 @@ export interface DomainState {
   readonly events: readonly EventPortState[];
   readonly monitor: MonitorState;
   readonly ring: VmEventRingState | null;
+  readonly memSharing: boolean;
+  /** Whose fork it is. */
+  readonly parent: number | null;
+  readonly sharedInfo: number | null;
+  readonly grants: readonly number[];
+  /** Machine frame of Xen's, and the frame that shows it. */
+  readonly shown: readonly (readonly [mfn: number, gfn: number])[];
 }
 
 /** What a domain needs of the machine that it runs on. */
@@ -84,6 +97,8 @@ export interface Host {
   readonly cpu: Cpu;
   readonly memory: MachineMemory;
   readonly console: ConsoleRing;
+  /** Built with memory sharing. */
+  readonly memSharing: boolean;
   /** Takes a hypercall that a guest's vCPU makes. */
   guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number;
   /** Raises a global virtual interrupt: dom0's, or that of the domain which was made its handler. */
@@ -101,7 +116,10 @@ export class Domain {
   readonly p2m = new P2m();
   readonly frameTypes = new FrameTypes();
   readonly altp2m: Altp2m;
-  readonly sharedInfo = new SharedInfo();
+  readonly sharedInfo: SharedInfo;
+  readonly grants: GrantFrames;
+  /** Frames of Xen's that it sees, and where. */
+  readonly #shown = new Map<number, number>();
   readonly events: EventPorts;
   readonly params: BigUint64Array;
   /** Access of frames that get none of their own. */
@@ -118,6 +136,11 @@ export class Domain {
   accessRequired = false;
   /** A debugger looks after it. */
   debugged = false;
+  /** Its pages may be shared, and it may be forked. */
+  memSharing = false;
+  #parent: Domain | null = null;
+  /** Forks of it: while there are any, it is paused. */
+  #forks = 0;
   /** What its agent wants to be told. */
   monitor: MonitorOptions = noMonitorOptions();
   /** What it shares with its agent; null: nobody has enabled events. */
@@ -130,6 +153,8 @@ export class Domain {
     if (config.hap && host.memory.reserve(INITIAL_PAGING_POOL)) this.#pagingPoolPages = INITIAL_PAGING_POOL;
     this.params = newParams(config.altp2mMode, host.cpu.vendor);
     this.altp2m = new Altp2m(this);
+    this.sharedInfo = new SharedInfo(host.memory);
+    this.grants = new GrantFrames(host.memory, config.maxGrantFrames);
     this.events = new EventPorts(this, config.maxEvtchnPort, this.sharedInfo);
   }
 
@@ -169,7 +194,39 @@ export class Domain {
 
   /** True when the domain's vCPUs get processor time. */
   get runs(): boolean {
-    return this.#pauseCount === 0 && this.shutdownCode === null && !this.dying;
+    return this.#pauseCount === 0 && this.#forks === 0 && this.shutdownCode === null && !this.dying;
+  }
+
+  /** Whose fork it is, or null. */
+  get parent(): Domain | null {
+    return this.#parent;
+  }
+
+  /** From now on it is a fork of `parent`, which is paused. @internal */
+  adopt(parent: Domain): void {
+    if (this.#parent) return;
+    this.#parent = parent;
+    parent.#forks++;
+  }
+
+  /** It is no fork any more. @internal */
+  orphan(): void {
+    const parent = this.#parent;
+    if (!parent) return;
+    this.#parent = null;
+    parent.#forks--;
+    parent.host.scheduler.wake();
+  }
+
+  /** Takes a fork back to where its parent is: the state of its vCPUs, its memory. Null: it is no fork. */
+  resetFork(state: boolean, memory: boolean): number | null {
+    return this.#parent && resetFork(this, this.#parent, state, memory);
+  }
+
+  /** Looks a frame up as one that is to be used: a fork that has none gets a copy of its parent's. */
+  find(gfn: number): Readonly<P2mEntry> {
+    const entry = this.p2m.lookup(gfn);
+    return !entry.present && this.#parent && forkPage(this, gfn) ? this.p2m.lookup(gfn) : entry;
   }
 
   /** Ends the domain's life in its own eyes. The first reason stays. */
@@ -244,8 +301,8 @@ export class Domain {
     const entry = this.p2m.lookup(gfn);
     if (!entry.present) return false;
     const { mfn } = entry;
-    this.p2m.remove(gfn);
-    this.altp2m.propagateRemoval(gfn);
+    this.unmapHost(gfn);
+    if (this.host.memory.isXen(mfn)) return true;
     this.host.memory.free(mfn, () => {
       this.totPages--;
     });
@@ -294,9 +351,23 @@ export class Domain {
     return rc;
   }
 
+  /** The frame that shows a frame of Xen's, or null. */
+  shownAt(mfn: number): number | null {
+    return this.#shown.get(mfn) ?? null;
+  }
+
   mapHost(gfn: number, mfn: number, order: PageOrder): void {
+    if (this.host.memory.isXen(mfn)) this.#shown.set(mfn, gfn);
     this.p2m.set(gfn, mfn, this.defaultAccess, null, order);
     this.altp2m.propagateChange(gfn, order);
+  }
+
+  /** Has a frame show nothing. What it showed goes on to exist. */
+  unmapHost(gfn: number): void {
+    const { mfn } = this.p2m.lookup(gfn);
+    if (this.#shown.get(mfn) === gfn) this.#shown.delete(mfn);
+    this.p2m.remove(gfn);
+    this.altp2m.propagateRemoval(gfn);
   }
 
   /**
@@ -306,6 +377,7 @@ export class Domain {
    */
   die(gone: () => void): void {
     this.dying = true;
+    this.orphan();
     this.ring?.destroy();
     this.events.destroy();
     this.host.scheduler.wake();
@@ -313,6 +385,9 @@ export class Domain {
     const { maxMapped } = this.p2m;
     this.p2m.clear();
     this.p2m.maxMapped = maxMapped;
+    this.sharedInfo.free();
+    this.grants.free();
+    for (const vcpu of this.vcpus) vcpu.trace?.free();
     if (this.isHvm) this.resizePagingPool(0);
     const end = (): void => {
       this.host.memory.release(this.#pagingPoolPages);
@@ -366,6 +441,11 @@ export class Domain {
       events: this.events.save(),
       monitor: saveMonitorOptions(this.monitor),
       ring: this.ring?.save() ?? null,
+      memSharing: this.memSharing,
+      parent: this.#parent?.domid ?? null,
+      sharedInfo: this.sharedInfo.save(),
+      grants: this.grants.save(),
+      shown: [...this.#shown],
     };
   }
 
@@ -379,6 +459,7 @@ export class Domain {
     this.shutdownCode = state.shutdownCode;
     this.accessRequired = state.accessRequired;
     this.debugged = state.debugged;
+    this.memSharing = state.memSharing;
     this.p2m.restore(state.p2m);
     this.frameTypes.restore(state.frameTypes);
     this.altp2m.restore(state.altp2m);
@@ -393,11 +474,14 @@ export class Domain {
   /** The part of {@link restore} that needs the machine's memory as it was. */
   restoreRing(state: DomainState): void {
     if (state.ring) this.ring = VmEventRing.restore(this, this.events, state.ring);
+    this.sharedInfo.restore(state.sharedInfo);
+    this.grants.restore(state.grants);
+    for (const [mfn, gfn] of state.shown) this.#shown.set(mfn, gfn);
   }
 
   /** The page behind a frame of the host's p2m, or null. */
   page(gfn: number, write: boolean): Uint8Array | null {
-    const entry = this.p2m.lookup(gfn);
+    const entry = this.find(gfn);
     if (!entry.present) return null;
     const { memory } = this.host;
     return write ? memory.page(this.domid, entry.mfn) : memory.peek(entry.mfn);

@@ -128,6 +128,8 @@ function handleExit(vcpu: Vcpu, view: AltView | null, touch: PageTouch, rights: 
   const { domain } = vcpu;
   if (monitorVmexit(vcpu, EXIT_REASON_EPT_VIOLATION, qualification(touch, rights))) return 'again';
   const gfn = Math.floor(touch.gpa / PAGE_SIZE);
+  // a fork's page comes from its parent
+  if (domain.parent && !domain.p2m.lookup(gfn).present && domain.find(gfn).present) return 'retry';
   if (view && domain.altp2m.propagateFromHost(view, gfn)) return 'retry';
   const table = view?.p2m ?? domain.p2m;
   const entry = table.lookup(gfn);

@@ -36,6 +36,16 @@ export function mapForeign(machine: Machine, domid: number, gfns: readonly numbe
     errors[i] = found.error;
     return null;
   });
+  return shown(memory, domid, mfns, errors);
+}
+
+/** Machine frames as a mapping, side by side until it closes. */
+export function shown(
+  memory: MachineMemory,
+  domid: number,
+  mfns: readonly (number | null)[],
+  errors: Int32Array,
+): ForeignMapping {
   const home = memory.pin(domid, mfns);
   let open = true;
   const close = (): void => {
@@ -76,7 +86,7 @@ function finder({ domains, dom0, memory }: Machine, domid: number): ((gfn: numbe
   // a PV domain's frames are the machine's
   if (!domain.isHvm) return machineFrame(domain, { error: -errno.EPERM });
   return (gfn) => {
-    const entry = domain.p2m.lookup(gfn);
+    const entry = domain.find(gfn);
     return entry.present ? { mfn: entry.mfn } : { error: -errno.EINVAL };
   };
 }

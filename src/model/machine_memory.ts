@@ -1,6 +1,6 @@
 /** The machine's memory: which frames are free, and what the used ones hold. A frame costs nothing until it is written. */
 
-import { PAGE_SIZE } from '../abi/xen.js';
+import { DOMID_XEN, PAGE_SIZE } from '../abi/xen.js';
 
 /** What one frame holds, and the mapping that it lives in, if any. */
 interface Content {
@@ -36,6 +36,8 @@ export class MachineMemory {
   /** Freed single frames; the last one freed is the first one used again, as with Xen's buddy lists. */
   #freed: number[] = [];
   readonly #contents = new Map<number, Content>();
+  /** Frames of Xen's own, that domains may be shown. */
+  readonly #xen = new Set<number>();
 
   constructor(totalPages: number) {
     this.totalPages = totalPages;
@@ -71,6 +73,25 @@ export class MachineMemory {
     const mfn = Math.ceil(this.#nextMfn / count) * count;
     this.#nextMfn = mfn + count;
     return mfn;
+  }
+
+  /** A zeroed frame of Xen's own, to be shared with a domain; null when memory is short. It is no page of the domain's. */
+  allocateXen(): number | null {
+    const mfn = this.allocate(DOMID_XEN, 0);
+    if (mfn === null) return null;
+    this.#contents.delete(mfn);
+    this.#xen.add(mfn);
+    return mfn;
+  }
+
+  /** Gives back what {@link allocateXen} gave. */
+  freeXen(mfn: number): void {
+    this.#xen.delete(mfn);
+    this.free(mfn, () => this.#contents.delete(mfn));
+  }
+
+  isXen(mfn: number): boolean {
+    return this.#xen.has(mfn);
   }
 
   /**
@@ -128,6 +149,19 @@ export class MachineMemory {
     const bytes = new Uint8Array(PAGE_SIZE);
     this.#contents.set(mfn, { owner, bytes, home: null, holds: 0, abandoned: null });
     return bytes;
+  }
+
+  /** Whether a mapping shows the frame, or Xen holds it. */
+  isReferred(mfn: number): boolean {
+    const content = this.#contents.get(mfn);
+    return content !== undefined && (content.home !== null || content.holds > 0);
+  }
+
+  /** Copies what a frame holds to another of a domain. A frame of zeroes costs nothing. */
+  copy(from: number, owner: number, to: number): void {
+    const content = this.#contents.get(from);
+    if (content) this.page(owner, to).set(content.bytes);
+    else this.#contents.get(to)?.bytes.fill(0);
   }
 
   /** Xen refers to a domain's frame (`get_page_and_type`): it stays the domain's until {@link letGo}. */
@@ -194,8 +228,9 @@ export class MachineMemory {
 
   #moveTo(owner: number, mfn: number, bytes: Uint8Array, home: Home | null): void {
     bytes.set(this.peek(mfn));
-    const { holds = 0, abandoned = null } = this.#contents.get(mfn) ?? {};
-    this.#contents.set(mfn, { owner, bytes, home, holds, abandoned });
+    const had = this.#contents.get(mfn);
+    const whose = had?.owner ?? (this.#xen.has(mfn) ? DOMID_XEN : owner);
+    this.#contents.set(mfn, { owner: whose, bytes, home, holds: had?.holds ?? 0, abandoned: had?.abandoned ?? null });
   }
 
   /** What {@link MachineMemory.restore} needs to make this memory again. */
@@ -204,6 +239,7 @@ export class MachineMemory {
       nextMfn: this.#nextMfn,
       used: this.#used,
       freed: [...this.#freed],
+      xen: [...this.#xen],
       contents: [...this.#contents].map(([mfn, { owner, bytes }]) => [
         mfn,
         owner,
@@ -216,6 +252,8 @@ export class MachineMemory {
     this.#nextMfn = state.nextMfn;
     this.#used = state.used;
     this.#freed = [...state.freed];
+    this.#xen.clear();
+    for (const mfn of state.xen) this.#xen.add(mfn);
     this.#contents.clear();
     for (const [mfn, owner, text] of state.contents) {
       this.#contents.set(mfn, {
@@ -234,6 +272,7 @@ export interface MachineMemoryState {
   readonly nextMfn: number;
   readonly used: number;
   readonly freed: readonly number[];
+  readonly xen: readonly number[];
   /** `[mfn, owner, page in base64]` of every frame that was ever written. */
   readonly contents: readonly (readonly [mfn: number, owner: number, page: string])[];
 }

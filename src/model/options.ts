@@ -16,6 +16,8 @@ export interface CpuOptions {
   readonly ve?: boolean;
   /** Monitor trap flag: single-stepping through Xen. Default: true on Intel. */
   readonly mtf?: boolean;
+  /** Intel Processor Trace, for `vmtrace`. Default false, as few processors let a guest be traced. */
+  readonly pt?: boolean;
   /** Physical address bits. Default 46. */
   readonly maxphysaddr?: number;
 }
@@ -32,6 +34,8 @@ export interface ModelOptions {
   readonly cpu?: CpuOptions;
   /** Built with shadow paging, so that HVM guests without HAP can exist. Default false, as distributions build it. */
   readonly shadow?: boolean;
+  /** Built with memory sharing, so that domains can be forked. Default false, as distributions build it. */
+  readonly memSharing?: boolean;
   /** The machine's memory in 4 KiB pages. Default 2^30 (4 TiB): it costs nothing until it is touched. */
   readonly memoryPages?: number;
   /** Fixes the order in which vCPUs that run scripts take their turns: a 32-bit number. Default 0. */
@@ -63,6 +67,8 @@ export interface GuestOptions {
   /** Views the domain can have, from 4.21 on. Default 10. */
   readonly nrAltp2m?: number;
   readonly nestedVirt?: boolean;
+  /** Bytes of each vCPU's trace buffer, a power of 2 from 4096 on; needs `cpu: { pt: true }`. Default 0: none. */
+  readonly vmtraceSize?: number;
   /** Width of the pointers in the guest's hypercalls. Default 64. Only argo_op has a layout of its own for 32. */
   readonly abi?: 32 | 64;
   /** Default: a random one. */
@@ -81,6 +87,7 @@ export function completeCpu(options: CpuOptions = {}): Cpu {
     vmfunc: options.vmfunc ?? intel,
     ve: options.ve ?? intel,
     mtf: options.mtf ?? intel,
+    pt: options.pt ?? false,
     maxphysaddr: options.maxphysaddr ?? 46,
   };
 }

@@ -100,6 +100,15 @@ export class P2m {
     this.#put(gfn, 0, suppressVe ? SUPPRESS_VE : 0, ORDER_4K);
   }
 
+  /** Frame and machine frame of every 4 KiB page. */
+  smallPages(): (readonly [gfn: number, mfn: number])[] {
+    const found: (readonly [number, number])[] = [];
+    this.#pages4K.forEach((gfn, mfn, attributes) => {
+      if (attributes & PRESENT) found.push([gfn, mfn]);
+    });
+    return found;
+  }
+
   /** Drops everything, tables included. */
   clear(): void {
     for (const pages of [this.#pages4K, this.#pages2M, this.#pages1G]) pages.clear();

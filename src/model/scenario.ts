@@ -86,6 +86,7 @@ const CPU: Fields<CpuOptions> = {
   vmfunc: booleanValue,
   ve: booleanValue,
   mtf: booleanValue,
+  pt: booleanValue,
   maxphysaddr: integerValue(32, 52),
 };
 
@@ -107,6 +108,7 @@ const GUEST: Fields<ScenarioGuest> = {
   altp2m: oneOf(ALTP2M_MODES),
   nrAltp2m: integerValue(1, MAX_VIEWS),
   nestedVirt: booleanValue,
+  vmtraceSize: integerValue(0, 2 ** 26),
   abi: (value, at) => (value === 32 || value === 64 ? value : wrong(at, value, '32 or 64')),
   paused: booleanValue,
   altp2mOn: booleanValue,
@@ -117,6 +119,7 @@ const SCENARIO: Fields<Scenario> = {
   release: oneOf<Release>(RELEASES),
   altp2m: booleanValue,
   shadow: booleanValue,
+  memSharing: booleanValue,
   argo: (value, at) => ARGO_MODES.find((mode) => mode === value) ?? wrong(at, value, ARGO_MODES.join(', ')),
   v4v: (value, at) =>
     value === 'v9' ? { abi: 'v9' } : typeof value === 'boolean' ? value : wrong(at, value, 'true, false or "v9"'),

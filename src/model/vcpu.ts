@@ -16,6 +16,7 @@ import { translateInXen } from './paging/walk.js';
 import { Registers } from './registers.js';
 import { monitorInterrupt, monitorSinglestep } from './vm_event/traps.js';
 import { VcpuEvents, type VcpuEventsState } from './vm_event/vcpu_events.js';
+import { VmTrace, type VmTraceState } from './vmtrace.js';
 
 /** After so many tries at one instruction without waiting, the vCPU is taken to go round in circles. */
 const ROUNDS = 1000;
@@ -48,6 +49,7 @@ export interface VcpuState {
   readonly msrs: readonly (readonly [msr: number, value: string])[];
   readonly online: boolean;
   readonly initialised: boolean;
+  readonly trace: VmTraceState | null;
   readonly altp2mIndex: number;
   readonly vePage: number | null;
   readonly vmfuncEnabled: boolean;
@@ -77,6 +79,8 @@ export class Vcpu extends Cpu<GuestResult> {
   readonly registers: Registers = new Registers(this.context);
   /** MSRs that have been written and are not in {@link context}. */
   readonly msrs: Map<number, bigint> = new Map();
+  /** Its processor trace, if the domain was created with buffers for it. */
+  readonly trace: VmTrace | null;
   /** Its altp2m view; 0xffff while altp2m is off. */
   altp2mIndex = INVALID_ALTP2M;
   /** Machine frame of its #VE information page, or null. */
@@ -95,6 +99,8 @@ export class Vcpu extends Cpu<GuestResult> {
     super();
     this.domain = domain;
     this.id = id;
+    const { vmtraceSize } = domain.config;
+    this.trace = vmtraceSize > 0 ? new VmTrace(domain.host.memory, vmtraceSize) : null;
   }
 
   /** Whether the vCPU has been started (it was given a context) and has not gone down. */
@@ -221,6 +227,18 @@ export class Vcpu extends Cpu<GuestResult> {
     this.online = true;
   }
 
+  /** The state of a fork's parent (`copy_vcpu_settings`, and the records of the domain's state). @internal */
+  copyFrom(other: Vcpu): void {
+    this.context.set(other.context);
+    this.registers.xcr0 = other.registers.xcr0;
+    this.msrs.clear();
+    for (const [msr, value] of other.msrs) this.msrs.set(msr, value);
+    this.trace?.reset();
+    this.#current = null;
+    this.initialised = other.initialised;
+    this.online = other.online;
+  }
+
   /** Xen resets it (`vcpu_reset`): it is down, as if it had never been started. @internal */
   reset(): void {
     this.initialised = false;
@@ -269,6 +287,7 @@ export class Vcpu extends Cpu<GuestResult> {
       msrs: [...this.msrs].map(([msr, value]) => [msr, String(value)]),
       online: this.#online,
       initialised: this.initialised,
+      trace: this.trace?.save() ?? null,
       altp2mIndex: this.altp2mIndex,
       vePage: this.vePage,
       vmfuncEnabled: this.vmfuncEnabled,
@@ -285,6 +304,7 @@ export class Vcpu extends Cpu<GuestResult> {
     for (const [msr, value] of state.msrs) this.msrs.set(msr, BigInt(value));
     this.#online = state.online;
     this.initialised = state.initialised;
+    if (state.trace) this.trace?.restore(state.trace);
     this.altp2mIndex = state.altp2mIndex;
     this.vePage = state.vePage;
     this.vmfuncEnabled = state.vmfuncEnabled;

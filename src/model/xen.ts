@@ -7,6 +7,7 @@ import {
   __HYPERVISOR_argo_op,
   __HYPERVISOR_domctl,
   __HYPERVISOR_event_channel_op,
+  __HYPERVISOR_grant_table_op,
   __HYPERVISOR_hvm_op,
   __HYPERVISOR_memory_op,
   __HYPERVISOR_sched_op,
@@ -19,6 +20,7 @@ import { Arena } from '../hypervisor/arena.js';
 import { checkU16 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
 import type { EventChannels, EventDescriptors } from '../hypervisor/event_channels.js';
+import type { GrantTable } from '../hypervisor/grant_table.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
 import type { V4vPort } from '../hypervisor/v4v_port.js';
 import { ARGO_MODES, Argo, type ArgoState } from './argo/argo.js';
@@ -30,11 +32,14 @@ import { ConsoleRing } from './console_ring.js';
 import { Domain, type DomainConfig, type DomainState } from './domain.js';
 import { EvtchnDevice } from './evtchn_device.js';
 import { mapForeign } from './foreign_mapping.js';
+import { OpenGnttab } from './gnttab_device.js';
 import { asGuest, type Guest, guestConfig } from './guest.js';
 import { MachineMemory, type MachineMemoryState } from './machine_memory.js';
 import type { CreateHost } from './ops/createdomain.js';
+import { dmOp } from './ops/dm_op.js';
 import { domctl } from './ops/domctl.js';
 import { eventChannelOp } from './ops/event_channel_op.js';
+import { grantTableOp } from './ops/grant_table_op.js';
 import { hvmOp } from './ops/hvm_op.js';
 import { memoryOp } from './ops/memory_op.js';
 import { schedOp } from './ops/sched_op.js';
@@ -42,6 +47,7 @@ import { sysctl } from './ops/sysctl.js';
 import { xenVersion } from './ops/xen_version.js';
 import { type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
+import { mapResource, resourceSize } from './resource.js';
 import { Scheduler } from './scheduler.js';
 import { openV4vPort, type V4vMemory } from './v4v/port.js';
 import { V4v } from './v4v/v4v.js';
@@ -81,6 +87,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly release: Release;
   readonly cpu: Cpu;
   readonly shadow: boolean;
+  readonly memSharing: boolean;
   readonly commandLine: string;
   readonly memory: MachineMemory;
   readonly arena: Arena;
@@ -98,6 +105,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly #seed: number;
   readonly #evtchn: EvtchnDevice;
   readonly #openEvents: EventChannels[] = [];
+  readonly #openGrants: GrantTable[] = [];
   readonly #altp2mBooted: boolean;
   /** @internal */
   readonly dom0Caller: Caller;
@@ -113,6 +121,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.release = release;
     this.cpu = completeCpu(options.cpu);
     this.shadow = options.shadow ?? false;
+    this.memSharing = options.memSharing ?? false;
     this.#altp2mBooted = altp2m;
     if (!ARGO_MODES.includes(argo)) throw new RangeError(`argo must be one of ${ARGO_MODES.join(', ')}`);
     this.argo = new Argo(argo, this.domains);
@@ -179,16 +188,24 @@ export class ModelXen implements Hypervisor, CreateHost {
     return mapForeign(this, domid, gfns);
   }
 
-  mapResource(): ForeignMapping {
-    throw new Error('mapResource: not yet');
+  mapResource(domid: number, type: number, id: number, frame: number, count: number, _prot: number): ForeignMapping {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+    if (this.#refuses(domid)) throw new XenError('mapResource', -errno.EPERM, { domid });
+    return mapResource(this, domid, type, id, frame, count);
   }
 
-  resourceSize(): number {
-    throw new Error('resourceSize: not yet');
+  resourceSize(domid: number, type: number, id: number): number {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+    return this.#refuses(domid) ? -errno.EPERM : resourceSize(this, domid, type, id);
   }
 
-  dmOp(): number {
-    throw new Error('dmOp: not yet');
+  dmOp(domid: number, buffers: readonly Uint8Array[]): number {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+    return this.#refuses(domid) ? -errno.EPERM : dmOp(this, domid, buffers);
+  }
+
+  #refuses(domid: number): boolean {
+    return this.#restrictedTo !== null && this.#restrictedTo !== domid;
   }
 
   eventChannels(same?: EventDescriptors): EventChannels {
@@ -213,8 +230,16 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.#virqHandlers.set(virq, domain);
   }
 
-  grantTable(): never {
-    throw new Error('grantTable: not yet');
+  grantTable(): GrantTable {
+    if (this.#closed) throw new TypeError('this hypervisor is closed');
+    const opened = this.openGnttab();
+    this.#openGrants.push(opened);
+    return opened;
+  }
+
+  /** Opens `/dev/xen/gntdev` and `gntalloc` for a connection. @internal */
+  openGnttab(): GrantTable {
+    return new OpenGnttab(this);
   }
 
   restrict(domid: number): void {
@@ -238,6 +263,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.#closed = true;
     this.scheduler.close();
     for (const events of this.#openEvents.splice(0)) events.close();
+    for (const grants of this.#openGrants.splice(0)) grants.close();
   }
 
   [Symbol.dispose](): void {
@@ -338,7 +364,12 @@ export class ModelXen implements Hypervisor, CreateHost {
       domain.restore(state);
     }
     xen.memory.restore(snapshot.memory);
-    for (const state of snapshot.domains) xen.domains.get(state.config.domid)?.restoreRing(state);
+    for (const state of snapshot.domains) {
+      const domain = xen.domains.get(state.config.domid);
+      domain?.restoreRing(state);
+      const parent = state.parent === null ? undefined : xen.domains.get(state.parent);
+      if (parent) domain?.adopt(parent);
+    }
     xen.argo.restore(snapshot.argo);
     xen.#lastDomid = snapshot.lastDomid;
     return xen;
@@ -423,6 +454,8 @@ export class ModelXen implements Hypervisor, CreateHost {
         return sysctl(this, caller, a1);
       case __HYPERVISOR_domctl:
         return domctl(this, caller, a1);
+      case __HYPERVISOR_grant_table_op:
+        return grantTableOp(caller, a1, a2, a3);
       case __HYPERVISOR_event_channel_op:
         return eventChannelOp(caller, a1, a2);
       default:
@@ -452,6 +485,8 @@ export class ModelXen implements Hypervisor, CreateHost {
       ssidref: 0,
       emulationFlags: 0,
       maxEvtchnPort: 2 ** 31 - 1,
+      maxGrantFrames: 64,
+      vmtraceSize: 0,
     });
     dom0.makeVcpus();
     dom0.maxPages = DOM0_PAGES + DOM0_SPARE_PAGES;

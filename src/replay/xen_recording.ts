@@ -66,6 +66,7 @@ function readMachine(fields: Fields): RecordedMachine {
       vmfunc: cpu.boolean('vmfunc'),
       ve: cpu.boolean('ve'),
       mtf: cpu.boolean('mtf'),
+      pt: cpu.has('pt') ? cpu.boolean('pt') : false,
       maxphysaddr: cpu.integer('maxphysaddr', 32, 52),
     },
   };

@@ -64,5 +64,8 @@ export function describeMachine(hypervisor: Hypervisor, probe: Probe): Machine {
 /** A software Xen knows what its processor can do; nobody else can tell all of it. */
 function modelledCpu(hypervisor: Hypervisor): Readonly<Record<string, unknown>> | null {
   const cpu: unknown = hypervisor.kind === 'model' && 'cpu' in hypervisor ? hypervisor.cpu : null;
-  return typeof cpu === 'object' && cpu !== null ? { count: 1, ...cpu } : null;
+  if (typeof cpu !== 'object' || cpu === null) return null;
+  // processor trace came to the format late: it is told where there is some
+  const { pt, ...known } = cpu as Readonly<Record<string, unknown>>;
+  return { count: 1, ...known, ...(pt === true ? { pt } : {}) };
 }

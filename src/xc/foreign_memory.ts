@@ -4,10 +4,20 @@
  */
 
 import { DOMID_SELF, PAGE_SIZE } from '../abi/xen.js';
-import { checkDomid, checkU64, checkU64List, type FrameList } from '../hypervisor/check.js';
+import {
+  checkCount,
+  checkDomid,
+  checkU16,
+  checkU32,
+  checkU64,
+  checkU64List,
+  type FrameList,
+} from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
 import { type ForeignMapping, PROT_READ, PROT_WRITE } from '../hypervisor/port.js';
 import type { XcInterface } from './interface.js';
+import { requireOpen } from './privileged.js';
+import { refusal } from './refusal.js';
 
 const MOST = Number.MAX_SAFE_INTEGER;
 
@@ -96,6 +106,56 @@ export function xc_map_foreign_range(
   if (first + pages > MOST) throw new RangeError(`mfn is no frame: ${mfn}`);
   const frames = Array.from({ length: pages }, (_, i) => first + i);
   return mapAll(xch, 'xc_map_foreign_range', dom, frames, prot);
+}
+
+/**
+ * Maps frames of a resource that Xen keeps for a domain. There is no libxc call; this is libxenforeignmemory's.
+ *
+ * @param type `XENMEM_resource_*`: an I/O request server's pages, a grant table, a trace buffer (since Xen 4.15)
+ * @param id which one: the server, `XENMEM_resource_grant_table_id_*`, or the vCPU
+ * @param frame the first frame, and `nr_frames` how many
+ * @param prot `PROT_READ`, `PROT_WRITE` or both
+ * @throws XenError `EINVAL`: there is no such resource or frame. `EOPNOTSUPP`: no such type. `ESRCH`. `EPERM`.
+ */
+export function xenforeignmemory_map_resource(
+  xch: XcInterface,
+  domid: number,
+  type: number,
+  id: number,
+  frame: number,
+  nr_frames: number,
+  prot: number,
+): ForeignMapping {
+  checkDomid(domid);
+  checkU16(type, 'type');
+  checkU32(id, 'id');
+  checkCount(frame, 'frame');
+  checkU32(nr_frames, 'nr_frames');
+  if (nr_frames === 0 || nr_frames > MOST_PAGES) {
+    throw new RangeError(`nr_frames must be from 1 to ${MOST_PAGES}, not ${nr_frames}`);
+  }
+  checkProt(prot);
+  const call = 'xenforeignmemory_map_resource';
+  try {
+    return requireOpen(xch).mapResource(domid, type, id, frame, nr_frames, prot);
+  } catch (error) {
+    if (!(error instanceof XenError)) throw error;
+    throw refusal(call, error.errno, domid);
+  }
+}
+
+/**
+ * Tells how many frames a resource has (libxenforeignmemory's call of this name gives bytes).
+ *
+ * @throws XenError as {@link xenforeignmemory_map_resource}
+ */
+export function xenforeignmemory_resource_size(xch: XcInterface, domid: number, type: number, id: number): number {
+  checkDomid(domid);
+  checkU16(type, 'type');
+  checkU32(id, 'id');
+  const frames = requireOpen(xch).resourceSize(domid, type, id);
+  if (frames < 0) throw refusal('xenforeignmemory_resource_size', frames, domid);
+  return frames;
 }
 
 /** The most that one mapping may have: 64 GiB. */

@@ -103,6 +103,15 @@ export function xc_domain_maximum_gpfn(xch: XcInterface, domid: number): number 
   return rc;
 }
 
+/**
+ * Asks how many frames a domain spans: the highest that it has, or had, plus 1.
+ *
+ * @throws XenError `ESRCH`: no such domain. `EPERM`: the caller is not privileged.
+ */
+export function xc_domain_nr_gpfns(xch: XcInterface, domid: number): number {
+  return xc_domain_maximum_gpfn(xch, domid) + 1;
+}
+
 interface Extents {
   readonly domid: number;
   readonly order: number;

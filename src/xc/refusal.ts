@@ -8,6 +8,7 @@ type Hints = Readonly<Record<string, Readonly<Record<string, string>>>>;
 const NO_DOMAIN = 'no such domain';
 const PRIVILEGED = 'only a privileged domain may: run this in dom0 as root, on a handle that is not restricted';
 const NOT_ITSELF = 'a domain cannot do this to itself';
+const NO_SHARING = 'this hypervisor was built without memory sharing (CONFIG_MEM_SHARING), as distributions build it';
 const NOT_EXACT =
   'not all was done: no such domain, its memory limit (xc_domain_setmaxmem) or the host is exhausted, or a frame or the order is not allowed';
 
@@ -15,6 +16,34 @@ const NOT_EXACT =
 const COMMON: Readonly<Record<string, string>> = {
   EPERM: PRIVILEGED,
   ENOSYS: 'this hypervisor was built without the call',
+};
+
+const PHYSMAP = {
+  EACCES: 'the frames of a PV domain are those of the machine',
+  EINVAL: 'there is no such page, or gpfn is no frame',
+  ENOSYS: 'the space is one that xc_domain_add_to_physmap_batch takes',
+  ESRCH: NO_DOMAIN,
+};
+const VMTRACE = {
+  EINVAL:
+    'the domain was created without vmtrace_size (which needs an Intel processor with Processor Trace), or the vCPU is traced, or not traced, already',
+  ENOENT: 'there is no such vCPU',
+  EOPNOTSUPP: 'this hypervisor was built without processor trace',
+  ESRCH: NO_DOMAIN,
+};
+const RESOURCE = {
+  EINVAL: 'there is no such resource, or it has no such frames',
+  EOPNOTSUPP: 'this Xen has no such type of resource',
+  EPERM: `${NOT_ITSELF}; ${PRIVILEGED}`,
+  ESRCH: NO_DOMAIN,
+};
+const MEMSHR = {
+  ENOSYS: NO_SHARING,
+  EOPNOTSUPP: 'the domain is a PV domain',
+  ENODEV: 'the domain has no hardware-assisted paging',
+  EXDEV: 'the domain has a device passed through',
+  EPERM: `${NOT_ITSELF}; ${PRIVILEGED}`,
+  ESRCH: NO_DOMAIN,
 };
 
 /** The calls that switch one kind of monitor event. */
@@ -161,6 +190,38 @@ const HINTS: Hints = {
   xc_domain_set_virq_handler: {
     EINVAL: 'there is no such virtual interrupt, or it is not a global one, or the domain is dying',
     ESRCH: NO_DOMAIN,
+  },
+  xc_domain_get_guest_width: { EOPNOTSUPP: 'an HVM or PVH domain chooses its mode itself', ESRCH: NO_DOMAIN },
+  xc_translate_foreign_address: { EADDRNOTAVAIL: 'the address is not mapped' },
+  xc_domain_add_to_physmap: PHYSMAP,
+  xc_domain_add_to_physmap_batch: { ...PHYSMAP, EINVAL: 'foreign_domid goes with XENMAPSPACE_gmfn_foreign only' },
+  xc_domain_remove_from_physmap: { ENOENT: 'the frame shows nothing', ESRCH: NO_DOMAIN },
+  xenforeignmemory_map_resource: RESOURCE,
+  xenforeignmemory_resource_size: RESOURCE,
+  xc_gnttab_query_size: { ESRCH: NO_DOMAIN },
+  xc_gnttab_get_version: { ESRCH: NO_DOMAIN },
+  xc_hvm_inject_trap: {
+    EBUSY: 'the vCPU has an event to take already: let it run first',
+    EINVAL: 'there is no such vCPU, or the domain is a PV domain',
+    EPERM: `${NOT_ITSELF}; ${PRIVILEGED}`,
+    ESRCH: NO_DOMAIN,
+  },
+  xc_vmtrace_enable: VMTRACE,
+  xc_vmtrace_disable: VMTRACE,
+  xc_vmtrace_reset_and_enable: VMTRACE,
+  xc_vmtrace_output_position: VMTRACE,
+  xc_vmtrace_get_option: { ...VMTRACE, EINVAL: 'the domain has no trace buffers, or key is no setting' },
+  xc_vmtrace_set_option: { ...VMTRACE, EINVAL: 'the domain has no trace buffers, or it cannot take this setting' },
+  xc_memshr_control: MEMSHR,
+  xc_memshr_fork: {
+    ...MEMSHR,
+    EINVAL: 'the fork must have as many vCPUs as its parent, and both must be alive',
+    EBUSY: 'the fork must be paused, as it is when it was created',
+  },
+  xc_memshr_fork_reset: {
+    ...MEMSHR,
+    ENOSYS: `the domain is no fork, or ${NO_SHARING}`,
+    EINVAL: 'the state, the memory or both must be reset',
   },
   xc_hvm_param_get: {
     EINVAL: 'the domain is no HVM or PVH domain, or there is no such parameter',

@@ -54,6 +54,24 @@ xc_domain_destroy_async                ESRCH  ESRCH    ESRCH      ESRCH      ESR
 
 /** As {@link TABLE}, but these rows are the model's answers: no real Xen has been asked yet. */
 const NOT_MEASURED = `
+xc_domain_nr_gpfns                     ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
+xc_domain_add_to_physmap               ESRCH  ESRCH    EACCES     ESRCH      ESRCH   EACCES     EACCES     EINVAL EINVAL  EINVAL  EINVAL
+xc_domain_add_to_physmap_batch         ESRCH  ESRCH    EACCES     ESRCH      ESRCH   EACCES     EACCES     ok     ok      ok      ok
+xc_domain_remove_from_physmap          ESRCH  ESRCH    ENOENT     ESRCH      ESRCH   ENOENT     ENOENT     ENOENT ENOENT  ENOENT  ENOENT
+xc_domain_get_guest_width              ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   ok         ok         EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_translate_foreign_address           ESRCH  EINVAL   EINVAL     EINVAL     EINVAL  EINVAL     EINVAL     ENOENT ENOENT  ENOENT  EINVAL
+xc_hvm_inject_trap                     ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_gnttab_query_size                   ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
+xc_gnttab_get_version                  ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
+xc_memshr_control                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   ENOSYS     ENOSYS     ENOSYS ENOSYS  ENOSYS  ENOSYS
+xc_memshr_fork                         ENOSYS ENOSYS   ENOSYS     ENOSYS     ENOSYS  ENOSYS     ENOSYS     ENOSYS ENOSYS  ENOSYS  ENOSYS
+xc_memshr_fork_reset                   ENOSYS ENOSYS   ENOSYS     ENOSYS     ENOSYS  ENOSYS     ENOSYS     ENOSYS ENOSYS  ENOSYS  ENOSYS
+xc_vmtrace_enable                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_vmtrace_disable                     ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_vmtrace_reset_and_enable            ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_vmtrace_output_position             ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_vmtrace_get_option                  ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_vmtrace_set_option                  ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
 xc_evtchn_alloc_unbound                ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      EINVAL
 xc_evtchn_status                       ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
 xc_evtchn_reset                        ESRCH  ESRCH    -          ESRCH      ESRCH   -          ok         ok     ok      ok      ok

@@ -114,16 +114,25 @@ export class FakeXen implements Hypervisor {
     return this.mapping(domid, gfns, prot);
   }
 
-  mapResource(): ForeignMapping {
-    throw new Error('mapResource: not yet');
+  /** Arguments of mapResource and resourceSize. */
+  readonly resources: (readonly number[])[] = [];
+  readonly dmOps: { readonly domid: number; readonly buffers: readonly Uint8Array[] }[] = [];
+  /** What resourceSize and dmOp answer. */
+  result = 0;
+
+  mapResource(...args: number[]): ForeignMapping {
+    this.resources.push(args);
+    return fakeMapping(args[4] ?? 0);
   }
 
-  resourceSize(): number {
-    throw new Error('resourceSize: not yet');
+  resourceSize(...args: number[]): number {
+    this.resources.push(args);
+    return this.result;
   }
 
-  dmOp(): number {
-    throw new Error('dmOp: not yet');
+  dmOp(domid: number, buffers: readonly Uint8Array[]): number {
+    this.dmOps.push({ domid, buffers: buffers.map((bytes) => bytes.slice()) });
+    return this.result;
   }
 
   eventChannels(): never {

@@ -180,6 +180,7 @@ const WITHOUT_HANDLE: ReadonlySet<string> = new Set(['xc_cpumap_clearcpu', 'xc_c
 /** The arguments of each call, after the handle. */
 const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   diagnoseAltp2m: [optional(domid)],
+  readHvmCpu: [domid, u16],
   xc_altp2m_change_gfn: [domid, u16, u64, u64],
   xc_altp2m_create_view: [domid, access],
   xc_altp2m_destroy_view: [domid, u16],
@@ -200,12 +201,15 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_altp2m_switch_to_view: [domid, u16],
   xc_cpumap_alloc: WITHOUT_ARGUMENTS,
   xc_cputopoinfo: WITHOUT_ARGUMENTS,
+  xc_domain_add_to_physmap: [domid, u32, u64, u64],
+  xc_domain_add_to_physmap_batch: [domid, u16, u16, frames, frames],
   xc_domain_create: [domid, config],
   xc_domain_debug_control: [domid, u32, u32],
   xc_domain_decrease_reservation: [domid, u8, frames],
   xc_domain_decrease_reservation_exact: [domid, u8, frames],
   xc_domain_destroy: [domid],
   xc_domain_destroy_async: [domid, optional(options)],
+  xc_domain_get_guest_width: [domid],
   xc_domain_getinfo_single: [domid],
   xc_domain_getinfolist: [u16, u32],
   xc_domain_hvm_getcontext: [domid],
@@ -215,10 +219,12 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_domain_increase_reservation_exact: [domid, u32, u8, u32],
   xc_domain_max_vcpus: [domid, u32],
   xc_domain_maximum_gpfn: [domid],
+  xc_domain_nr_gpfns: [domid],
   xc_domain_pause: [domid],
   xc_domain_populate_physmap: [domid, u8, u32, frames],
   xc_domain_populate_physmap_exact: [domid, u8, u32, frames],
   xc_domain_populate_physmap_exact_async: [domid, u8, u32, frames, optional(options)],
+  xc_domain_remove_from_physmap: [domid, u64],
   xc_domain_set_access_required: [domid, flag],
   xc_domain_set_virq_handler: [domid, u32],
   xc_domain_sethandle: [domid, uuid],
@@ -237,6 +243,9 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_get_paging_mempool_size: [domid],
   xc_getcpuinfo: [u32],
   xc_get_mem_access: [domid, u64],
+  xc_gnttab_get_version: [domid],
+  xc_gnttab_query_size: [domid],
+  xc_hvm_inject_trap: [domid, u32, u8, u8, u32, u8, u64],
   xc_hvm_param_get: [domid, u32],
   xc_hvm_param_set: [domid, u32, u64],
   xc_map_foreign_bulk: [
@@ -269,6 +278,9 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_monitor_software_breakpoint: [domid, flag],
   xc_monitor_vmexit: [domid, flag, flag],
   xc_monitor_write_ctrlreg: [domid, u8, flag, flag, u64, flag],
+  xc_memshr_control: [domid, flag],
+  xc_memshr_fork: [domid, u16, optional(flag), optional(flag)],
+  xc_memshr_fork_reset: [domid, flag, flag],
   xc_nodemap_alloc: WITHOUT_ARGUMENTS,
   xc_numainfo: WITHOUT_ARGUMENTS,
   xc_physinfo: WITHOUT_ARGUMENTS,
@@ -277,12 +289,19 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_set_mem_access: [domid, access, u64, u32],
   xc_set_mem_access_multi: [domid, accessList, frames],
   xc_set_paging_mempool_size: [domid, u64],
+  xc_translate_foreign_address: [domid, u16, u64],
   xc_vcpu_get_extstate: [domid, u32],
   xc_vcpu_getcontext: [domid, u32],
   xc_vcpu_getinfo: [domid, u32],
   xc_vcpu_setcontext: [domid, u32, context],
   xc_version: [version],
   xc_vm_event_get_version: WITHOUT_ARGUMENTS,
+  xc_vmtrace_disable: [domid, u32],
+  xc_vmtrace_enable: [domid, u32],
+  xc_vmtrace_get_option: [domid, u32, u64],
+  xc_vmtrace_output_position: [domid, u32],
+  xc_vmtrace_reset_and_enable: [domid, u32],
+  xc_vmtrace_set_option: [domid, u32, u64, u64],
   xc_xenver_buildid: WITHOUT_ARGUMENTS,
   xc_xenver_capabilities: WITHOUT_ARGUMENTS,
   xc_xenver_changeset: WITHOUT_ARGUMENTS,
@@ -293,6 +312,15 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_xenver_guest_handle: WITHOUT_ARGUMENTS,
   xc_xenver_pagesize: WITHOUT_ARGUMENTS,
   xc_xenver_platform_parameters: WITHOUT_ARGUMENTS,
+  xenforeignmemory_map_resource: [
+    domid,
+    u16,
+    u32,
+    { good: 0, bad: fc.oneof(missing, noNumbers, notWhole, fc.bigInt()) },
+    { ...u32, bad: fc.oneof(u32.bad, fc.constant(0), fc.constant(2 ** 24 + 1)) },
+    prot,
+  ],
+  xenforeignmemory_resource_size: [domid, u16, u32],
 };
 
 type Callable = (...args: unknown[]) => unknown;
@@ -307,7 +335,11 @@ function fresh(): { xen: FakeXen; xch: xc.XcInterface; seen: () => number } {
     made++;
     return hypercall.apply(xen, args);
   };
-  return { xen, xch, seen: () => made + xen.calls.length + xen.mapped.length };
+  return {
+    xen,
+    xch,
+    seen: () => made + xen.calls.length + xen.mapped.length + xen.resources.length + xen.dmOps.length,
+  };
 }
 
 function isRefusal(error: unknown): boolean {
@@ -326,7 +358,7 @@ async function thrownBy(call: Callable, args: readonly unknown[]): Promise<unkno
 
 const exported = Object.entries(xc).filter(
   (entry): entry is [string, Callable] =>
-    typeof entry[1] === 'function' && (entry[0].startsWith('xc_') || entry[0] === 'diagnoseAltp2m'),
+    typeof entry[1] === 'function' && /^(xc_|xenforeignmemory_|readHvmCpu$|diagnoseAltp2m$)/.test(entry[0]),
 );
 const calls = exported.filter(([name]) => !name.startsWith('xc_interface_') && !WITHOUT_HANDLE.has(name));
 

@@ -18,7 +18,7 @@ import {
 import { errno } from '../../abi/errno.js';
 import { XEN_ALTP2M_limited } from '../../abi/hvm/params.js';
 import { atLeast, releaseIndex } from '../../abi/release.js';
-import { DOMID_FIRST_RESERVED } from '../../abi/xen.js';
+import { DOMID_FIRST_RESERVED, PAGE_SIZE } from '../../abi/xen.js';
 import type { Domain, DomainConfig } from '../domain.js';
 import type { Domctl } from './domctl.js';
 import type { SysctlHost } from './sysctl.js';
@@ -34,6 +34,7 @@ const MAX_GRANT_VERSION = 2;
 /** Xen's defaults: more than these a domain cannot ask for. */
 const MAX_GRANT_FRAMES = 64;
 const MAX_MAPTRACK_FRAMES = 1024;
+const MAX_TRACE = 64 << 20;
 const ALL_DEVICES = 0x7ff;
 /** How many `XEN_DOMCTL_CDF_*` flags each release knows, from 4.14 on. */
 const KNOWN_FLAGS: readonly number[] = [7, 7, 8, 8, 8, 8, 8, 9, 9];
@@ -67,6 +68,7 @@ export function createDomain(call: Domctl): number {
     checkFlags(host, flags, maxVcpus) ||
     checkAltp2m(host, flags, altp2m) ||
     checkLimits(host, read) ||
+    checkTrace(host, flags, read('vmtrace_size')) ||
     checkEmulation(flags, read('arch.emulation_flags')) ||
     checkPaging(host, flags);
   if (refused) return refused;
@@ -82,6 +84,9 @@ export function createDomain(call: Domctl): number {
     nrAltp2m: altp2m.nr,
     ssidref: read('ssidref'),
     emulationFlags: read('arch.emulation_flags'),
+    vmtraceSize: read('vmtrace_size'),
+    // what is negative means Xen's own
+    maxGrantFrames: Math.min(read('max_grant_frames'), MAX_GRANT_FRAMES),
     maxEvtchnPort: Math.min(read('max_evtchn_port'), 2 ** 31 - 1),
   });
   view.setUint16(at + xen_domctl.at.domain, domid, true);
@@ -124,9 +129,16 @@ function checkLimits(host: CreateHost, read: (field: string) => number): number 
   const frames = read('max_grant_frames');
   if (frames === 0 || exceeds(frames, MAX_GRANT_FRAMES)) return -errno.EINVAL;
   if (exceeds(read('max_maptrack_frames'), MAX_MAPTRACK_FRAMES)) return -errno.EINVAL;
-  if (read('vmtrace_size') !== 0 || read('iommu_opts') !== 0) return -errno.EINVAL;
+  if (read('iommu_opts') !== 0) return -errno.EINVAL;
   if (read('arch.misc_flags') & ~XEN_X86_MSR_RELAXED) return -errno.EINVAL;
   return read('cpupool_id') === 0 ? 0 : -errno.ESRCH;
+}
+
+/** The processor must have Processor Trace, the domain must be HVM, and the buffer a power of 2 from 4 KiB to 64 MiB. */
+function checkTrace(host: CreateHost, flags: number, size: number): number {
+  if (size === 0) return 0;
+  if (!host.cpu.pt || !(flags & XEN_DOMCTL_CDF_hvm)) return -errno.EINVAL;
+  return size < PAGE_SIZE || size > MAX_TRACE || (size & (size - 1)) !== 0 ? -errno.EINVAL : 0;
 }
 
 /** Any negative number means Xen's own. */

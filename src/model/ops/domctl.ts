@@ -3,6 +3,7 @@
 import {
   XEN_DOMCTL_createdomain,
   XEN_DOMCTL_destroydomain,
+  XEN_DOMCTL_get_address_size,
   XEN_DOMCTL_get_paging_mempool_size,
   XEN_DOMCTL_getdomaininfo,
   XEN_DOMCTL_gethvmcontext,
@@ -10,6 +11,7 @@ import {
   XEN_DOMCTL_getpageframeinfo3,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
+  XEN_DOMCTL_mem_sharing_op,
   XEN_DOMCTL_monitor_op,
   XEN_DOMCTL_pausedomain,
   XEN_DOMCTL_set_access_required,
@@ -19,6 +21,7 @@ import {
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_unpausedomain,
   XEN_DOMCTL_vm_event_op,
+  XEN_DOMCTL_vmtrace_op,
   xen_domctl,
 } from '../../abi/domctl.js';
 import { errno } from '../../abi/errno.js';
@@ -33,8 +36,10 @@ import { type CreateHost, createDomain } from './createdomain.js';
 import { getHvmContext, getHvmContextPartial, setHvmContext } from './hvm_context.js';
 import { monitorOp } from './monitor_op.js';
 import { getPageFrameInfo } from './pageframeinfo_op.js';
+import { sharingControl } from './sharing_op.js';
 import { vcpuOp } from './vcpu_op.js';
 import { vmEventOp } from './vm_event_op.js';
+import { vmtraceOp } from './vmtrace_op.js';
 
 const OP = xen_domctl.at;
 /** A domain can be paused by toolstacks this often at once. */
@@ -109,6 +114,14 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
       return getHvmContextPartial(call, domain);
     case XEN_DOMCTL_sethvmcontext:
       return setHvmContext(call, domain);
+    case XEN_DOMCTL_mem_sharing_op:
+      return sharingControl(call, domain);
+    case XEN_DOMCTL_vmtrace_op:
+      return vmtraceOp(call, domain);
+    case XEN_DOMCTL_get_address_size:
+      if (domain.isHvm) return -errno.EOPNOTSUPP;
+      view.setUint32(u, 64, true);
+      return call.reply();
     case XEN_DOMCTL_set_virq_handler:
       return setVirqHandler(host, domain, view.getUint32(u, true));
     case XEN_DOMCTL_get_paging_mempool_size:

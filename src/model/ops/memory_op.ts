@@ -4,16 +4,22 @@ import { errno } from '../../abi/errno.js';
 import {
   MEMOP_EXTENT_SHIFT,
   XENMEM_access_op,
+  XENMEM_add_to_physmap,
+  XENMEM_add_to_physmap_batch,
   XENMEM_decrease_reservation,
   XENMEM_increase_reservation,
   XENMEM_maximum_gpfn,
   XENMEM_populate_physmap,
+  XENMEM_remove_from_physmap,
+  XENMEM_sharing_op,
   xen_memory_reservation,
 } from '../../abi/memory.js';
 import { getU64, putU64 } from '../../hypervisor/check.js';
 import { type Caller, xsmTarget } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { memAccessOp } from './mem_access_op.js';
+import { addToPhysmap, addToPhysmapBatch, removeFromPhysmap } from './physmap_op.js';
+import { sharingOp } from './sharing_op.js';
 
 /** Largest order that the control domain may ask for (`CONFIG_CTLDOM_MAX_ORDER`). */
 const MAX_ORDER = 18;
@@ -34,6 +40,14 @@ export function memoryOp(caller: Caller, op: number, address: number): number {
       return maximumGpfn(caller, address);
     case XENMEM_access_op:
       return memAccessOp(caller, start * (1 << MEMOP_EXTENT_SHIFT), address);
+    case XENMEM_sharing_op:
+      return sharingOp(caller, address);
+    case XENMEM_add_to_physmap:
+      return addToPhysmap(caller, address);
+    case XENMEM_add_to_physmap_batch:
+      return addToPhysmapBatch(caller, address);
+    case XENMEM_remove_from_physmap:
+      return removeFromPhysmap(caller, address);
     default:
       return -errno.ENOSYS;
   }

@@ -10,6 +10,7 @@ import {
   XEN_SYSCTL_PHYSCAP_hvm,
   XEN_SYSCTL_PHYSCAP_pv,
   XEN_SYSCTL_PHYSCAP_shadow,
+  XEN_SYSCTL_PHYSCAP_vmtrace,
   XEN_SYSCTL_physinfo,
   xen_sysctl,
   xen_sysctl_getdomaininfolist,
@@ -70,6 +71,7 @@ function physinfo(host: SysctlHost, view: DataView, u: number): void {
     XEN_SYSCTL_PHYSCAP_pv |
       (atLeast(host.release, '4.16') ? XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2 : 0) |
       (host.cpu.hap ? XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap : 0) |
+      (host.cpu.pt && atLeast(host.release, '4.15') ? XEN_SYSCTL_PHYSCAP_vmtrace : 0) |
       (host.shadow ? XEN_SYSCTL_PHYSCAP_shadow : 0),
   );
   put('total_pages', host.memory.totalPages);

@@ -69,6 +69,8 @@ export class ArgoMachine {
       ssidref: 0,
       emulationFlags: 1,
       maxEvtchnPort: 1023,
+      maxGrantFrames: 64,
+      vmtraceSize: 0,
       abi: guest.abi,
     });
     domain.makeVcpus();
