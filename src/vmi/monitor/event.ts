@@ -92,8 +92,9 @@ abstract class VmEvent<Reason extends string> {
   }
 
   /**
-   * Answers: the vCPU goes on, as the response says. Without one it goes on as if nothing had been; so it does when the
-   * handler returns, or the loop comes to the next event, and nobody has answered.
+   * Answers: the vCPU goes on, as the response says. Without one it goes on as it would have without an agent (see
+   * {@link MonitorResponse}); so it does when the handler returns, or the loop comes to the next event, and nobody has
+   * answered.
    *
    * @returns false: the event had its answer already, and this one is dropped (and counted)
    * @throws TypeError, RangeError: no response, or one that this release of Xen cannot take; nothing was sent
@@ -277,7 +278,7 @@ export class GuestRequestEvent extends VmEvent<'guest_request'> {
   }
 }
 
-/** CPUID; the registers hold Xen's results already. To skip the instruction set `rip` past it. */
+/** CPUID; the registers hold Xen's results already. A response of one's own has to set `rip` past the instruction. */
 export class CpuidEvent extends VmEvent<'cpuid'> {
   readonly reason = 'cpuid';
   get insnLength(): number {
@@ -371,7 +372,7 @@ export class VmexitEvent extends VmEvent<'vmexit'> {
   }
 }
 
-/** IN, OUT, INS, OUTS. Since Xen 4.18. */
+/** IN, OUT, INS, OUTS: Xen leaves these to the agent, which does what they do and sets `rip` past them. Since Xen 4.18. */
 export class IoInstructionEvent extends VmEvent<'io_instruction'> {
   readonly reason = 'io_instruction';
   get port(): number {

@@ -205,7 +205,7 @@ export class MonitorLoop implements AnswerSink {
     if (frame.words[VERSION] === this.layout.abi) return true;
     this.counters.malformed++;
     frame.words[VERSION] = this.layout.abi;
-    this.#encoder.encode(frame, undefined);
+    this.#encoder.encodeNothing(frame);
     this.#put(frame);
     return false;
   }

@@ -1,4 +1,7 @@
-/** What an agent answers. Xen applies the parts in the order in which they stand here. */
+/**
+ * What an agent answers, and what is answered in its place. Xen applies the parts of an answer in the order in which they
+ * stand here.
+ */
 
 import { atLeast, type Release } from '../../abi/release.js';
 import {
@@ -16,13 +19,28 @@ import {
   VM_EVENT_FLAG_SET_REGISTERS,
   VM_EVENT_FLAG_TOGGLE_SINGLESTEP,
   VM_EVENT_FLAG_VCPU_PAUSED,
+  VM_EVENT_REASON_CPUID,
+  VM_EVENT_REASON_DESCRIPTOR_ACCESS,
+  VM_EVENT_REASON_MEM_ACCESS,
   type VmEventLayout,
 } from '../../abi/vm_event.js';
 import { checkU16, checkU64 } from '../../hypervisor/check.js';
 import { SETTABLE_REGISTERS, type SettableRegister } from './registers.js';
-import { FLAGS, type Frame } from './ring.js';
+import { FLAGS, type Frame, REASON, U } from './ring.js';
 
-/** Xen heeds an answer only when the vCPU waits for it (`event.paused`). */
+/**
+ * An answer. Xen heeds it only when the vCPU waits for it (`event.paused`).
+ *
+ * Xen does an instruction that it has reported before doing it again when the vCPU goes on, and reports it again, unless
+ * the answer, or what the agent has done meanwhile, makes a difference. So `{}` is seldom right. No response at all lets
+ * the guest have what it would have had without an agent:
+ * - mem_access, descriptor_access: `emulate` (which does nothing when the access is allowed by now)
+ * - cpuid: `rip` is set past the instruction, whose results are in the registers already
+ * - software_breakpoint, debug_exception: the exception is injected
+ * - io_instruction, and vmexit with `sync`: nothing makes Xen do these; the agent has to do what the instruction does
+ *   and set `rip` past it, or switch the events off
+ * - all others: `{}`
+ */
 export interface MonitorResponse {
   /** Put a fork's registers back to what its parent's are. Since Xen 4.17. */
   readonly resetForkState?: boolean;
@@ -74,7 +92,7 @@ export class ResponseEncoder {
   encode(frame: Frame, response: MonitorResponse | undefined): void {
     const paused = (frame.words[FLAGS] as number) & VM_EVENT_FLAG_VCPU_PAUSED;
     if (response === undefined) {
-      frame.flags = paused;
+      frame.flags = paused === 0 ? 0 : paused | this.#asWithoutAgent(frame);
       return;
     }
     if (typeof response !== 'object' || response === null) throw new TypeError('a response must be an object');
@@ -86,6 +104,29 @@ export class ResponseEncoder {
     if (view !== undefined) frame.altp2m = view;
     if (fastSinglestep !== undefined) frame.firstU = fastSinglestep;
     frame.flags = paused | flags;
+  }
+
+  /** Answers with nothing but that the vCPU can go on. */
+  encodeNothing(frame: Frame): void {
+    frame.flags = (frame.words[FLAGS] as number) & VM_EVENT_FLAG_VCPU_PAUSED;
+  }
+
+  #asWithoutAgent(frame: Frame): number {
+    switch (frame.words[REASON]) {
+      case VM_EVENT_REASON_MEM_ACCESS:
+      case VM_EVENT_REASON_DESCRIPTOR_ACCESS:
+        return VM_EVENT_FLAG_EMULATE;
+      case VM_EVENT_REASON_CPUID: {
+        frame.copyData();
+        const at = this.#data + (this.#layout.regs.at['rip'] as number);
+        const length = BigInt(frame.words[U] as number);
+        frame.view.setBigUint64(at, frame.view.getBigUint64(at, true) + length, true);
+        frame.dataChanged = true;
+        return VM_EVENT_FLAG_SET_REGISTERS;
+      }
+      default:
+        return 0;
+    }
   }
 
   #flags(response: MonitorResponse): number {

@@ -62,9 +62,12 @@ export interface MonitorSources {
   readonly guestRequest?: boolean | { readonly sync?: boolean; readonly userspace?: boolean };
   /** emul_unimplemented */
   readonly emulUnimplemented?: boolean;
-  /** Since Xen 4.17. The vCPU waits unless `sync` is false. */
+  /**
+   * Since Xen 4.17. With `sync` the vCPU waits, and Xen does not handle the exit: when the vCPU goes on, the same comes
+   * again. Default: it does not wait.
+   */
   readonly vmexit?: boolean | { readonly sync?: boolean };
-  /** io_instruction. Since Xen 4.18. */
+  /** io_instruction: the agent has to do what the instruction does. Since Xen 4.18. */
   readonly io?: boolean;
   /** ARM only. */
   readonly privilegedCall?: boolean;
@@ -130,7 +133,7 @@ export function enableSources(
   if (sources.emulateEachRep) on(xc_monitor_emulate_each_rep);
   const { debug, vmexit, guestRequest } = sources;
   if (debug) on((x, d, enable) => xc_monitor_debug_exceptions(x, d, enable, waits(debug)));
-  if (vmexit) on((x, d, enable) => xc_monitor_vmexit(x, d, enable, waits(vmexit)));
+  if (vmexit) on((x, d, enable) => xc_monitor_vmexit(x, d, enable, vmexit !== true && vmexit.sync === true));
   if (guestRequest) {
     const userspace = typeof guestRequest === 'object' && guestRequest.userspace === true;
     on((x, d, enable) => xc_monitor_guest_request(x, d, enable, waits(guestRequest), userspace));

@@ -199,6 +199,9 @@ const ROWS: readonly Row[] = [
   { name: 'a reason to come', request: { reason: 0xffff_ffff }, shown: { reason: 'unknown', code: 0xffff_ffff } },
 ];
 
+/** What lets the guest have what it would have had without an agent. */
+const WITHOUT_AGENT: Readonly<Record<number, number>> = { 1: 1 << 2, 10: 1 << 8, 13: 1 << 2 };
+
 for (const { name, request, shown } of ROWS) {
   test(`${name} is decoded, and answered with its own head`, () => {
     const answer = once(request, (event) => {
@@ -208,7 +211,8 @@ for (const { name, request, shown } of ROWS) {
       for (const key of ['reason', 'vcpu', 'domid', 'altp2mIdx']) assert.equal(json[key], seen[key]);
     });
     assert.equal(answer.version, 7);
-    assert.equal(answer.flags, (request.flags ?? 1) & 1);
+    const paused = (request.flags ?? 1) & 1;
+    assert.equal(answer.flags, paused && paused | (WITHOUT_AGENT[request.reason ?? 0] ?? 0));
     assert.equal(answer.reason, request.reason);
     assert.equal(answer.vcpu, request.vcpu ?? 0);
     for (const [offset, width, value] of request.at ?? []) {
@@ -261,6 +265,17 @@ test('a segment is told in parts', () => {
     assert.equal(regs.cs_limit, 0xf_ffff);
     assert.equal(regs.cs_ar, 0xa9b);
   });
+});
+
+test('a CPUID that nobody answers is gone past', () => {
+  const at = [
+    [24, 4, 3],
+    [208, 8, 0xffff_ffff_8100_0000n],
+    [56, 8, 77],
+  ] as const;
+  const view = new DataView(once({ reason: 10, at }, (event) => void event.respond()).bytes.buffer);
+  assert.equal(view.getBigUint64(208, true), 0xffff_ffff_8100_0003n);
+  assert.equal(view.getBigUint64(56, true), 77n, 'the other registers stay');
 });
 
 const EMULATE = 1 << 2;
@@ -347,7 +362,7 @@ test('a bad response is refused, nothing of it is sent, and the vCPU goes on all
       7,
       release,
     );
-    assert.equal(answer.flags, 1);
+    assert.equal(answer.flags, 1 | EMULATE);
     assert.equal(answer.altp2mIdx, 0);
   }
 });
