@@ -46,8 +46,10 @@ export interface Context {
   readonly options: ParsedOptions;
   /** Says something beside the result, on stderr. */
   readonly note: (line: string) => void;
-  /** Prints something that happened, ahead of the result. */
-  readonly emit: (event: Emitted) => void;
+  /** Prints something that happened, ahead of the result. Resolves, once there is room for more, to whether anybody reads. */
+  readonly emit: (event: Emitted) => Promise<boolean>;
+  /** Shows lines in the place of those of the last time; null where that cannot be: no terminal, or `--json`. */
+  readonly live: ((lines: (style: Style, columns: number) => readonly string[]) => void) | null;
   /** Says how far it is; empty: done. Shown on terminals only. */
   readonly progress: (text: string) => void;
   /** Fires on the first Ctrl-C. */
@@ -64,7 +66,7 @@ export interface Command {
   readonly options?: readonly Option[];
   /** A command line after `xenctrl`, and what it does. */
   readonly examples?: readonly (readonly [line: string, what: string])[];
-  /** Instead of {@link run}. */
+  /** Instead of {@link run}, or beside it: then its first operand is none of their names. */
   readonly commands?: readonly Command[];
   readonly run?: (context: Context) => Outcome | Promise<Outcome>;
   /** Instead of {@link run}, for a command that reads its line and prints by itself. Gives the exit code. */

@@ -13,6 +13,7 @@ const LOADERS: ReadonlyMap<string, Loader> = new Map<string, Loader>([
   ['mem', async () => (await import('./mem/command.js')).mem],
   ['argo', async () => (await import('./argo/command.js')).argo],
   ['v4v', async () => (await import('./v4v/command.js')).v4v],
+  ['monitor', async () => (await import('./monitor/command.js')).monitor],
   ['lab', async () => (await import('./lab.js')).lab],
   ['completion', async () => (await import('./completion.js')).completion],
 ]);

@@ -85,7 +85,7 @@ async function run(command: Command, path: string, args: readonly string[], shel
     const { name, rest } = takeCommand(args);
     const below = command.commands.find((one) => one.name === name);
     if (below) return await run(below, `${path} ${below.name}`, rest, shell);
-    if (name !== undefined) {
+    if (name !== undefined && !command.run) {
       throw unknownCommand(
         name,
         command.commands.map((one) => one.name),
@@ -105,12 +105,15 @@ async function run(command: Command, path: string, args: readonly string[], shel
   }
   const note = (text: string): void => output.errorLines(() => [text]);
   const progress = (text: string): void => output.progress(text);
-  const emit = ({ json, text }: Emitted): void => {
-    if (line.options.has('json')) output.jsonLine(json);
+  const inJson = line.options.has('json');
+  const emit = ({ json, text }: Emitted): Promise<boolean> => {
+    if (inJson) output.jsonLine(json);
     else output.lines(text);
+    return output.flushed();
   };
-  const outcome = await command.run({ ...line, note, emit, progress, signal });
-  return print(outcome, line.options.has('json'), output);
+  const live = inJson ? null : output.live;
+  const outcome = await command.run({ ...line, note, emit, live, progress, signal });
+  return print(outcome, inJson, output);
 }
 
 function print(outcome: Outcome, json: boolean, output: Output): number {

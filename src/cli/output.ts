@@ -7,6 +7,10 @@ export interface Sink {
   readonly isTTY?: boolean;
   readonly columns?: number;
   write(text: string): unknown;
+  /** Whether its reader has gone away. */
+  gone?(): boolean;
+  /** Resolves once what was written is on its way; null: it is. */
+  drained?(): Promise<void> | null;
 }
 
 type Lines = (style: Style, columns: number) => readonly string[];
@@ -16,6 +20,8 @@ export class Output {
   readonly #err: Sink;
   readonly #outStyle: Style;
   readonly #errStyle: Style;
+  /** How many lines {@link live} has on the screen. */
+  #liveLines = 0;
 
   constructor(out: Sink, err: Sink, env: NodeJS.ProcessEnv) {
     this.#out = out;
@@ -44,6 +50,24 @@ export class Output {
   /** One of many, on a line. */
   jsonLine(value: unknown): void {
     this.#out.write(`${JSON.stringify(value, plain)}\n`);
+  }
+
+  /** Shows lines in the place of those of the last time; null: not on a terminal. */
+  get live(): ((lines: Lines) => void) | null {
+    return this.#out.isTTY ? (lines) => this.#redraw(lines) : null;
+  }
+
+  #redraw(lines: Lines): void {
+    const up = this.#liveLines > 0 ? `\u001b[${this.#liveLines}A\u001b[J` : '';
+    const shown = lines(this.#outStyle, columnsOf(this.#out));
+    this.#out.write(`${up}${shown.join('\n')}\n`);
+    this.#liveLines = shown.length;
+  }
+
+  /** Waits for a slow reader. Resolves to false when it has gone away. */
+  async flushed(): Promise<boolean> {
+    await this.#out.drained?.();
+    return !this.#out.gone?.();
   }
 }
 

@@ -14,7 +14,20 @@ function sink(stream: NodeJS.WriteStream): Sink {
     isTTY: stream.isTTY,
     columns: stream.columns,
     write: (text) => !gone && stream.write(text),
+    gone: () => gone,
+    drained: () => (gone || !stream.writableNeedDrain ? null : drained(stream)),
   };
+}
+
+/** Resolves when the stream takes more, or nobody reads it any more. */
+function drained(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      stream.off('drain', done).off('error', done);
+      resolve();
+    };
+    stream.on('drain', done).on('error', done);
+  });
 }
 
 /**

@@ -38,7 +38,7 @@ function nextStep(error: unknown, args: readonly string[]): string | undefined {
 }
 
 /** Commands that have commands below them. */
-const FAMILIES = ['altp2m', 'argo', 'mem'];
+const FAMILIES = ['altp2m', 'argo', 'mem', 'monitor'];
 
 /** The help that fits a wrong command line. */
 function helpFor(args: readonly string[]): string {

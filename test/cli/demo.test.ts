@@ -64,7 +64,8 @@ test('a step that goes otherwise shows', async () => {
     operands: [],
     options: { has: () => false, get: () => undefined } as never,
     note: () => {},
-    emit: () => {},
+    emit: async () => true,
+    live: null,
     progress: () => {},
     signal: new AbortController().signal,
   });

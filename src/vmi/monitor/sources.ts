@@ -38,7 +38,8 @@ export interface CrOptions {
 export interface AccessOptions {
   /** The frames; `'all'`: every one there is, and those that are added later. */
   readonly gfns: FrameList | 'all';
-  readonly access: XenmemAccess;
+  /** One of {@link XENMEM_access}, or its name: `'rx'`. */
+  readonly access: XenmemAccess | keyof typeof XENMEM_access;
 }
 
 /** What to report. Everything is off unless it is named here. */
@@ -167,9 +168,16 @@ function enableRegisters(
   }
 }
 
+function accessNamed(name: keyof typeof XENMEM_access): XenmemAccess {
+  if (Object.hasOwn(XENMEM_access, name)) return XENMEM_access[name];
+  throw new TypeError(`access must be one of ${Object.keys(XENMEM_access).join(', ')}, not '${name}'`);
+}
+
 /** Frames go back to the access that they had; all of them, to rwx. */
 function restrictAccess(xch: XcInterface, domid: number, option: AccessOptions, undone: (undo: Undo) => void): void {
-  const { gfns, access } = option;
+  checkObject(option, 'options.access[]');
+  const { gfns } = option;
+  const access = typeof option.access === 'string' ? accessNamed(option.access) : option.access;
   if (gfns === 'all') {
     const setAll = (to: XenmemAccess): void => {
       xc_set_mem_access(xch, domid, to, INVALID_GFN, 0);

@@ -283,7 +283,11 @@ test('the access of frames goes back to what it was', () => {
   assert.deepEqual([xen.access.get(5), xen.access.get(6)], [0, 0]);
   session.close();
   assert.deepEqual([xen.access.get(5), xen.access.get(6)], [4, 7]);
-  const all = open({ access: [{ gfns: 'all', access: XENMEM_access.rx }] });
+  const all = open({ access: [{ gfns: 'all', access: 'rx' }] });
+  assert.throws(() => open({ access: [{ gfns: 'all', access: 'rwxx' as 'rwx' }] }), {
+    name: 'XenError',
+    code: 'EBUSY',
+  });
   all.close();
   const everything = xen.log.filter((line) => line.startsWith('access') && line.includes('+'));
   assert.deepEqual(
