@@ -87,6 +87,10 @@ export class VmTrace {
     this.#offset = 0;
   }
 
+  get active(): boolean {
+    return this.#active;
+  }
+
   /** Where the next byte goes. */
   get position(): number {
     return this.#offset;

@@ -44,7 +44,7 @@ export function encodeRequest(vcpu: Vcpu, reason: number, sync: boolean, fields:
   return request;
 }
 
-function fillRegisters(view: DataView, { regs }: VmEventLayout, { registers }: Vcpu): void {
+function fillRegisters(view: DataView, { regs }: VmEventLayout, { registers, trace }: Vcpu): void {
   for (const name of PLAIN) put(view, regs, name, registers.get(name));
   for (const name of SEGMENTS) {
     const attributes = Number(registers.get(`${name}_arbytes`));
@@ -54,7 +54,7 @@ function fillRegisters(view: DataView, { regs }: VmEventLayout, { registers }: V
     put(view, regs, `${name}_base`, registers.get(`${name}_base`));
     put(view, regs, `${name}_sel`, registers.get(`${name}_sel`));
   }
-  if (regs.at['vmtrace_pos'] !== undefined) put(view, regs, 'vmtrace_pos', NOT_TRACED);
+  if (regs.at['vmtrace_pos'] !== undefined) put(view, regs, 'vmtrace_pos', trace?.active ? trace.position : NOT_TRACED);
 }
 
 /** Writes a member, cut to its size. */

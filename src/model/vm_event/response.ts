@@ -1,5 +1,6 @@
 /** What Xen does with one answer of the agent, in its order (`vm_event_resume`, `common/vm_event.c` and `arch/x86`). */
 
+import { atLeast, type Release } from '../../abi/release.js';
 import {
   MEM_ACCESS_R,
   MEM_ACCESS_W,
@@ -9,6 +10,9 @@ import {
   VM_EVENT_FLAG_EMULATE,
   VM_EVENT_FLAG_FAST_SINGLESTEP,
   VM_EVENT_FLAG_GET_NEXT_INTERRUPT,
+  VM_EVENT_FLAG_RESET_FORK_MEMORY,
+  VM_EVENT_FLAG_RESET_FORK_STATE,
+  VM_EVENT_FLAG_RESET_VMTRACE,
   VM_EVENT_FLAG_SET_EMUL_INSN_DATA,
   VM_EVENT_FLAG_SET_REGISTERS,
   VM_EVENT_FLAG_TOGGLE_SINGLESTEP,
@@ -39,6 +43,11 @@ export function applyResponse(vcpu: Vcpu, response: DataView): void {
   const reason = response.getUint32(field('reason'), true);
   const has = (flag: number): boolean => (flags & flag) !== 0;
 
+  const since = (release: Release, flag: number): boolean => has(flag) && atLeast(domain.host.release, release);
+
+  const resetState = since('4.17', VM_EVENT_FLAG_RESET_FORK_STATE);
+  const resetMemory = since('4.17', VM_EVENT_FLAG_RESET_FORK_MEMORY);
+  if (resetState || resetMemory) domain.resetFork(resetState, resetMemory);
   checkEmulation(vcpu, response, flags, reason);
   if (has(VM_EVENT_FLAG_DENY)) deny(vcpu, reason, response.getUint32(field('u.write_ctrlreg.index'), true));
   if (has(VM_EVENT_FLAG_TOGGLE_SINGLESTEP)) vcpu.toggleSinglestep();
@@ -50,6 +59,7 @@ export function applyResponse(vcpu: Vcpu, response: DataView): void {
   }
   if (has(VM_EVENT_FLAG_SET_REGISTERS)) vmEvents.registers = dataOf(response, field('data'));
   if (has(VM_EVENT_FLAG_GET_NEXT_INTERRUPT)) vmEvents.nextInterrupt = true;
+  if (since('4.15', VM_EVENT_FLAG_RESET_VMTRACE) && vcpu.trace?.active) vcpu.trace.reset();
   if (has(VM_EVENT_FLAG_VCPU_PAUSED)) {
     vmEvents.pauseCount--;
     domain.host.scheduler.wake();
