@@ -53,7 +53,7 @@ export function formatCall(
   const domid = decoded.domid === undefined ? [] : [`domid=${decoded.domid}`];
   const args = [...domid, ...shownAll(decoded, decoded.args, release)].join(', ');
   const result = rc < 0 ? colours.failure(`-${errnoName(rc)}`) : shownResult(decoded, rc, out);
-  const told = rc < 0 ? [] : shownAll(decoded, out, release);
+  const told = rc < 0 || decoded.name === 'hypercall' ? [] : shownAll(decoded, out, release);
   const answers = told.length === 0 ? '' : ` {${told.join(', ')}}`;
   return `${colours.name(decoded.name)}(${args}) = ${result}${answers}  ${colours.time(`${micros.toFixed(1)}us`)}`;
 }

@@ -164,16 +164,32 @@ export function sendvRc(
   pieces: readonly Uint8Array[],
   messageType: number,
 ): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  if (length <= SMALL) return issueSendv(xch, sourcePort, aport, domain_id, pieces, length, messageType, SMALL_PAYLOAD);
+  using large = xch.hypervisor.arena.alloc(length);
+  return issueSendv(xch, sourcePort, aport, domain_id, pieces, length, messageType, large.offset);
+}
+
+/** Encodes the call, with the payload at an offset of the arena. */
+function issueSendv(
+  xch: XcInterface,
+  sourcePort: number,
+  aport: number,
+  domid: number,
+  pieces: readonly Uint8Array[],
+  length: number,
+  messageType: number,
+  offset: number,
+): number {
   const { hypervisor } = xch;
   const { arena } = hypervisor;
   const { view } = arena;
-  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  using large: ArenaBuffer | null = length > SMALL ? arena.alloc(length) : null;
-  let at = large?.offset ?? SMALL_PAYLOAD;
+  let at = offset;
   view.setUint32(SEND_ADDR + xen_argo_addr.at.aport, sourcePort, true);
   view.setUint32(SEND_ADDR + xen_argo_addr.at.domain_id, XEN_ARGO_DOMID_ANY, true); // and the pad
   view.setUint32(SEND_ADDR + xen_argo_send_addr.at.dst + xen_argo_addr.at.aport, aport, true);
-  view.setUint32(SEND_ADDR + xen_argo_send_addr.at.dst + xen_argo_addr.at.domain_id, domain_id, true);
+  view.setUint32(SEND_ADDR + xen_argo_send_addr.at.dst + xen_argo_addr.at.domain_id, domid, true);
   putU64(view, IOV + xen_argo_iov.at.iov_hnd, arena.base + at);
   view.setUint32(IOV + xen_argo_iov.at.iov_len, length, true);
   view.setUint32(IOV + xen_argo_iov.at.pad, 0, true);

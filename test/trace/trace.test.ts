@@ -223,6 +223,14 @@ describe('a trace', () => {
     assert.ok(!lines.join().includes(address));
   });
 
+  test('a call that is not known and succeeds has put out nothing', () => {
+    const xen = new ModelXen({ argo: true });
+    const lines: string[] = [];
+    const tracer = new Tracer(xen, (line) => lines.push(line), NO_COLOURS);
+    decorate(xen, tracer).hypercall(39, 4);
+    assert.deepEqual(untimed(lines), ['hypercall(39, 0x4, 0x0, 0x0, 0x0, 0x0) = 0']);
+  });
+
   test('tells calls that others make: memory access of the host, the monitor, rings', () => {
     const { xch, lines } = traced('4.17');
     accessOp(xch, 0, 1, { gfn: 0x43n, access: 5 });

@@ -9,7 +9,7 @@ import {
   xen_argo_ring_message_header,
 } from '../../abi/argo.js';
 import { errno } from '../../abi/errno.js';
-import { PAGE_SIZE } from '../../abi/xen.js';
+import { PAGE_SHIFT, PAGE_SIZE } from '../../abi/xen.js';
 import type { Caller } from '../caller.js';
 import type { Domain } from '../domain.js';
 import type { MachineMemory } from '../machine_memory.js';
@@ -64,8 +64,6 @@ export class ArgoRing {
   readonly waiters = new Map<number, number>();
   readonly #memory: MachineMemory;
   #mfns: readonly number[] = [];
-  readonly #header = new DataView(new ArrayBuffer(HEADER.size));
-  readonly #headerBytes = new Uint8Array(this.#header.buffer);
 
   constructor(owner: Domain, aport: number, partner: number, len: number) {
     this.owner = owner;
@@ -123,14 +121,13 @@ export class ArgoRing {
     const needed = HEADER.size + roundUp(len);
     if (this.len <= needed) return -errno.EMSGSIZE;
     if (needed >= this.#free()) return -errno.EAGAIN;
-    const header = this.#header;
-    header.setUint32(HEADER.at.len, HEADER.size + len, true);
-    header.setUint32(HEADER.at.source, sourcePort, true);
-    header.setUint16(HEADER.at.source + 4, from.domain.domid, true);
-    header.setUint32(HEADER.at.message_type, type, true);
     // slots do not cross pages, nor the ring's end
-    const at = this.tx + xen_argo_ring.size;
-    this.#page(Math.floor(at / PAGE_SIZE)).set(this.#headerBytes, at % PAGE_SIZE);
+    const page = this.#page((this.tx + xen_argo_ring.size) >>> PAGE_SHIFT);
+    const at = (this.tx + xen_argo_ring.size) % PAGE_SIZE;
+    putU32(page, at + HEADER.at.len, HEADER.size + len);
+    putU32(page, at + HEADER.at.source, sourcePort);
+    putU32(page, at + HEADER.at.source + 4, from.domain.domid); // and the pad
+    putU32(page, at + HEADER.at.message_type, type);
     let tx = this.#wrapped(this.tx + HEADER.size);
     for (let i = 0; i < niov; i++) {
       const iov = iovs[i];
@@ -184,8 +181,7 @@ export class ArgoRing {
 
   #publishTx(tx: number): void {
     this.tx = tx;
-    const page = this.#page(0);
-    new DataView(page.buffer, page.byteOffset).setUint32(xen_argo_ring.at.tx_ptr, tx, true);
+    putU32(this.#page(0), xen_argo_ring.at.tx_ptr, tx);
   }
 
   #wrapped(offset: number): number {
@@ -201,7 +197,7 @@ export class ArgoRing {
       const at = offset + done + xen_argo_ring.size;
       const start = at % PAGE_SIZE;
       const piece = Math.min(PAGE_SIZE - start, length - done);
-      const target = this.#page(Math.floor(at / PAGE_SIZE)).subarray(start, start + piece);
+      const target = this.#page(at >>> PAGE_SHIFT).subarray(start, start + piece);
       const copied = from.memory.readSome(address + done, target);
       if (copied < piece) {
         if (!from.domain.isHvm) target.fill(0, copied);
@@ -213,8 +209,7 @@ export class ArgoRing {
   }
 
   #word(at: number): number {
-    const page = this.#page(0);
-    return new DataView(page.buffer, page.byteOffset).getUint32(at, true);
+    return getU32(this.#page(0), at);
   }
 
   #page(index: number): Uint8Array {
@@ -222,6 +217,19 @@ export class ArgoRing {
     if (mfn === undefined) throw new RangeError(`an Argo ring of ${this.#mfns.length} pages has no page ${index}`);
     return this.#memory.page(this.owner.domid, mfn);
   }
+}
+
+/** Pages are bytes: a view of each for a word now and then would cost more than the word. */
+function putU32(page: Uint8Array, at: number, value: number): void {
+  page[at] = value;
+  page[at + 1] = value >>> 8;
+  page[at + 2] = value >>> 16;
+  page[at + 3] = value >>> 24;
+}
+
+function getU32(page: Uint8Array, at: number): number {
+  const high = ((page[at + 3] ?? 0) << 8) | (page[at + 2] ?? 0);
+  return ((high << 16) | ((page[at + 1] ?? 0) << 8) | (page[at] ?? 0)) >>> 0;
 }
 
 /** Bytes of an iov in the caller's memory. A 32-bit caller's pointer has 4 bytes. */

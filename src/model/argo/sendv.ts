@@ -31,7 +31,8 @@ export function sendv(
   const { memory, domain } = caller;
   if (!memory.copyIn(address, xen_argo_send_addr.size)) return -errno.EFAULT;
   const { view } = memory;
-  const [from, to] = [memory.at + SEND.src, memory.at + SEND.dst];
+  const from = memory.at + SEND.src;
+  const to = memory.at + SEND.dst;
   const sourcePort = view.getUint32(from + ADDR.aport, true);
   const source = view.getUint16(from + ADDR.domain_id, true);
   const port = view.getUint32(to + ADDR.aport, true);
@@ -46,19 +47,22 @@ export function sendv(
   const denied = argo.policy.send(domain, receiver);
   if (denied) return denied;
 
-  // from here on an error goes through Xen's unsigned length
-  const late = (rc: number): number => (caller.abi === 64 ? rc >>> 0 : rc);
-  if (!argo.of(domain)) return late(-errno.ENODEV);
+  if (!argo.of(domain)) return late(caller, -errno.ENODEV);
   const owner = argo.of(receiver);
   const ring = owner && argo.match(owner, port, domain.domid);
-  if (!ring) return late(-errno.ECONNREFUSED);
+  if (!ring) return late(caller, -errno.ECONNREFUSED);
   const len = messageLength(niov);
-  if (len < 0) return late(len);
+  if (len < 0) return late(caller, len);
   const rc = ring.insert(caller, sourcePort, messageType, pieces, niov, len);
-  if (rc === -errno.EAGAIN) return late(ring.wait(domain.domid, len) || rc);
-  if (rc < 0) return late(rc);
+  if (rc === -errno.EAGAIN) return late(caller, ring.wait(domain.domid, len) || rc);
+  if (rc < 0) return late(caller, rc);
   argo.signal(receiver);
   return len;
+}
+
+/** An error of the second half, which goes through Xen's unsigned length. */
+function late(caller: Caller, rc: number): number {
+  return caller.abi === 64 ? rc >>> 0 : rc;
 }
 
 function readIovs({ memory, abi }: Caller, address: number, count: number): boolean {
