@@ -356,5 +356,6 @@ export type { Altp2m, Altp2mModeName, CreateViewOptions } from './xen/altp2m.js'
 export type { CreateDomainOptions } from './xen/create.js';
 export type { Domain, ShutdownReason } from './xen/domain.js';
 export type { Monitor, MonitorCapability } from './xen/monitor.js';
+export type { Registers, Vcpu } from './xen/vcpu.js';
 export type { DestroyViewOptions, View } from './xen/view.js';
 export { Xen, type XenInfo, type XenOptions, type XenVersion } from './xen/xen.js';

@@ -13,6 +13,7 @@ import {
   checkBoolean,
   checkObject,
   checkU8,
+  checkU16,
   checkU32,
   checkU64,
   checkU64List,
@@ -46,6 +47,7 @@ import { checkUuid } from '../xc/uuid.js';
 import { Altp2m } from './altp2m.js';
 import { type Identity, isXenError } from './identity.js';
 import { Monitor } from './monitor.js';
+import { Vcpu } from './vcpu.js';
 
 const REASONS = {
   poweroff: SHUTDOWN_poweroff,
@@ -243,6 +245,17 @@ export class Domain {
   setPagingPool(bytes: number | bigint): void {
     checkU64(bytes, 'bytes');
     this.#call(xc_set_paging_mempool_size, bytes);
+  }
+
+  /**
+   * One of its vCPUs. Whether it exists is found out by its calls.
+   * ```ts
+   * domain.vcpu(0).registers().rip;
+   * ```
+   */
+  vcpu(id: number): Vcpu {
+    checkU16(id, 'id');
+    return new Vcpu(this.#identity, id);
   }
 
   /** The state of its processors and devices: a stream of records, `hvm_save_descriptor` before each. */

@@ -9,6 +9,7 @@ import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { Altp2m } from '#dist/xen/altp2m.js';
 import { Domain } from '#dist/xen/domain.js';
+import { Vcpu } from '#dist/xen/vcpu.js';
 import { View } from '#dist/xen/view.js';
 import { Xen } from '#dist/xen/xen.js';
 import { setting } from './watched.js';
@@ -85,6 +86,15 @@ const DOMAIN: Rows = {
   setPagingPool: [{ good: 4096, bad: notU64 }],
   setContext: [{ good: new Uint8Array(8), bad: fc.oneof(missing, things, numbers) }],
   setAccessRequired: [{ good: true, bad: notFlag }],
+  vcpu: [{ good: 0, bad: notU16 }],
+};
+
+const VCPU: Rows = {
+  info: [],
+  registers: [],
+  context: [],
+  setContext: [{ good: null, bad: fc.oneof(missing, numbers, fc.constantFrom<unknown>('x', [], {}, true)) }],
+  singleStep: [{ good: true, bad: notFlag }],
 };
 
 const ALTP2M: Rows = {
@@ -161,6 +171,7 @@ async function refused(target: object, name: string, args: readonly unknown[]): 
 
 const kinds = [
   ['Domain', DOMAIN, Domain],
+  ['Vcpu', VCPU, Vcpu],
   ['Altp2m', ALTP2M, Altp2m],
   ['View', VIEW, View],
   ['Xen', XEN, Xen],
@@ -172,7 +183,8 @@ for (const [kind, rows] of kinds) {
       if (!bad) return;
       test(`${kind}.${name}: argument ${place + 1}`, async () => {
         const { model, xen, domain } = setting();
-        const targets = { Domain: domain, Altp2m: domain.altp2m, View: domain.altp2m.createView(), Xen: xen };
+        const views = { Altp2m: domain.altp2m, View: domain.altp2m.createView() };
+        const targets = { Domain: domain, Vcpu: domain.vcpu(0), ...views, Xen: xen };
         model.calls = 0;
         await fc.assert(
           fc.asyncProperty(bad, async (value) => {
