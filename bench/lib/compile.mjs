@@ -43,11 +43,16 @@ function writable(folder) {
   }
 }
 
-/** The stub kernel of the tests, to be preloaded. @throws Missing */
-export function stubKernel() {
+/**
+ * The stub kernel of the tests, to be preloaded.
+ *
+ * @param more sources to build it with
+ * @throws Missing
+ */
+export function stubKernel(more = [], output = 'stub.so') {
   if (process.platform !== 'linux' || process.arch !== 'x64') throw new Missing('the stub kernel is for x86-64 Linux');
-  const sources = ['stub', 'stub_privcmd', 'stub_evtchn', 'stub_grants'].map((name) => `test/native/${name}.c`);
-  return compile(sources, 'stub.so', ['-fPIC', '-shared', '-fvisibility=hidden', '-lpthread']);
+  const own = ['stub', 'stub_privcmd', 'stub_evtchn', 'stub_grants'].map((name) => `test/native/${name}.c`);
+  return compile([...own, ...more], output, ['-fPIC', '-shared', '-fvisibility=hidden', '-lpthread']);
 }
 
 /** @throws Missing when the addon is not built */

@@ -10,7 +10,7 @@
 #define PAGE 4096ul
 #define STUB_GUEST_PAGES 1024ul
 #define DOMAINS 3
-#define DOMID_SELF 0x7ff0
+#define STUB_DOMID_SELF 0x7ff0
 
 /* A system call: no libc wrapper, since this library is in their place. A result, or -errno. */
 static inline long raw(long number, long a, long b, long c, long d, long e, long f) {
@@ -63,6 +63,14 @@ long memfd(const char *name, unsigned long size);
 /* An area of the address space that a mapping of privcmd was made in is unmapped. */
 void forget_area(uintptr_t start);
 
+/*
+ * What other sources may add when they are linked to these (bench/children/event_source.c): hypercalls, 0 for those that
+ * are none of theirs; and hearing that a domain's port was notified, 1 when it is to notify in return.
+ */
+__attribute__((weak)) int more_hypercalls(uint64_t op, const uint64_t *arg, long *result);
+__attribute__((weak)) int port_notified(unsigned domid, unsigned remote_port);
+/* A domain's port notifies: whoever is connected to it is told. */
+void evtchn_raise_remote(unsigned domid, unsigned remote_port);
 /* A virtual interrupt, to whoever has bound it. */
 void evtchn_raise_virq(unsigned virq);
 void grants_unmapped(uintptr_t address);

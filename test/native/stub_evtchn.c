@@ -18,7 +18,8 @@ enum { PORTS = 4096, REMOTE_PORTS = 64, VIRQS = 24, QUEUE = PORTS };
 static struct port {
   struct file *file; /* NULL: free */
   enum { UNBOUND, LOOP, ECHO, VIRQ } kind;
-  unsigned number; /* UNBOUND: the domain that may connect; LOOP: the other port; VIRQ: which */
+  unsigned number; /* UNBOUND: the domain that may connect; LOOP and ECHO: the other port; VIRQ: which */
+  unsigned domid;  /* ECHO: whose port that is */
   int masked, pending;
 } ports[PORTS];
 
@@ -51,6 +52,18 @@ void evtchn_raise_virq(unsigned virq) {
   pthread_mutex_unlock(&lock);
 }
 
+void evtchn_raise_remote(unsigned domid, unsigned remote_port) {
+  static unsigned found = 1; /* mostly the same as before */
+  pthread_mutex_lock(&lock);
+  for (unsigned i = 0; i < PORTS; i++, found = found % (PORTS - 1) + 1) {
+    const struct port *port = &ports[found];
+    if (!port->file || port->kind != ECHO || port->domid != domid || port->number != remote_port) continue;
+    raise_port(found);
+    break;
+  }
+  pthread_mutex_unlock(&lock);
+}
+
 static long bind_port(struct file *file, int kind, unsigned number) {
   for (unsigned i = 1; i < PORTS; i++) {
     if (ports[i].file) continue;
@@ -62,11 +75,11 @@ static long bind_port(struct file *file, int kind, unsigned number) {
 
 static void unbind_port(unsigned number) {
   struct port *port = &ports[number];
-  if (port->kind == LOOP) ports[port->number].kind = UNBOUND, ports[port->number].number = DOMID_SELF;
+  if (port->kind == LOOP) ports[port->number].kind = UNBOUND, ports[port->number].number = STUB_DOMID_SELF;
   port->file = NULL;
 }
 
-static int exists(unsigned domid) { return domid < DOMAINS || domid == DOMID_SELF; }
+static int exists(unsigned domid) { return domid < DOMAINS || domid == STUB_DOMID_SELF; }
 
 static int refused(const struct file *file, unsigned domid) { return file->domid >= 0 && file->domid != (int)domid; }
 
@@ -81,12 +94,13 @@ static long bind_virq(struct file *file, unsigned virq) {
 static long bind_interdomain(struct file *file, unsigned domid, unsigned remote) {
   if (refused(file, domid)) return -EACCES;
   if (!exists(domid)) return -ESRCH;
-  int self = domid == DOMID_SELF || domid == 0;
+  int self = domid == STUB_DOMID_SELF || domid == 0;
   if (remote == 0 || remote >= (self ? PORTS : REMOTE_PORTS)) return -EINVAL;
-  if (self && (!ports[remote].file || ports[remote].kind != UNBOUND || ports[remote].number != DOMID_SELF))
+  if (self && (!ports[remote].file || ports[remote].kind != UNBOUND || ports[remote].number != STUB_DOMID_SELF))
     return -EINVAL;
   long local = bind_port(file, self ? LOOP : ECHO, remote);
   if (local < 0) return local;
+  ports[local].domid = domid;
   if (self) ports[remote].kind = LOOP, ports[remote].number = (unsigned)local;
   raise_port((unsigned)local); /* what was sent before is lost, so the new end is to look */
   return local;
@@ -105,13 +119,14 @@ static long of_port(const struct file *file, unsigned port) {
 static long notify(struct file *file, unsigned number) {
   long rc = number < PORTS ? of_port(file, number) : -ENOTCONN;
   if (rc == 0 && ports[number].kind == LOOP) raise_port(ports[number].number);
-  if (rc == 0 && ports[number].kind == ECHO) raise_port(number);
+  if (rc != 0 || ports[number].kind != ECHO) return rc;
+  if (!port_notified || port_notified(ports[number].domid, ports[number].number)) raise_port(number);
   return rc;
 }
 
 static long restrict_to(struct file *file, uint16_t domid) {
   if (file->domid >= 0) return -EACCES;
-  if (domid == 0 || domid >= DOMID_SELF) return -EINVAL;
+  if (domid == 0 || domid >= STUB_DOMID_SELF) return -EINVAL;
   file->domid = domid;
   return 0;
 }
@@ -162,6 +177,7 @@ static long evtchn_read(struct file *file, int fd, void *bytes, size_t size) {
 
 static long evtchn_write(struct file *file, int fd, const void *bytes, size_t size) {
   uint32_t number;
+  if (config.kernel_entry) raw(SYS_ioctl, -1, 0, 0, 0, 0, 0);
   (void)fd;
   if (size < sizeof(number)) return 0;
   memcpy(&number, bytes, sizeof(number));

@@ -124,6 +124,8 @@ static long hypercall(const struct file *file, const struct hypercall *call) {
   if (call->op == HYPERVISOR_hvm_op && call->arg[0] == HVMOP_altp2m) return -config.altp2m_errno;
   if (call->op == HYPERVISOR_dm_op)
     return dm_op(&(struct dm_op){(uint16_t)call->arg[0], (uint16_t)call->arg[1], (void *)call->arg[2]});
+  long result;
+  if (more_hypercalls && more_hypercalls(call->op, call->arg, &result)) return result;
   if (call->op == HYPERVISOR_xen_version && call->arg[0] == 0) return config.xen_version;
   return test_hypercall(call);
 }
@@ -302,9 +304,16 @@ static long privcmd_open(struct file *file, int flags) {
 }
 static long hypercall_open(struct file *file, int flags) {
   (void)file, (void)flags;
-  return memfd("stub-hypercall", 4096 * PAGE);
+  return memfd("stub-hypercall", 1ul << 40);
+}
+
+/* Pages that nobody else has, whatever the offset. */
+static long hypercall_mmap(struct file *file, int fd, void *hint, size_t length, int prot, off_t offset) {
+  static atomic_ulong next;
+  (void)file, (void)offset;
+  return raw(SYS_mmap, (long)hint, (long)length, prot, MAP_SHARED, fd, (long)atomic_fetch_add(&next, length));
 }
 
 const struct device privcmd_device = {
     .path = "/dev/xen/privcmd", .open = privcmd_open, .ioctl = privcmd_ioctl, .mmap = privcmd_mmap};
-const struct device hypercall_device = {.path = "/dev/xen/hypercall", .open = hypercall_open};
+const struct device hypercall_device = {.path = "/dev/xen/hypercall", .open = hypercall_open, .mmap = hypercall_mmap};
