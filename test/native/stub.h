@@ -64,8 +64,8 @@ long memfd(const char *name, unsigned long size);
 void forget_area(uintptr_t start);
 
 /*
- * What other sources may add when they are linked to these (bench/children/event_source.c): hypercalls, 0 for those that
- * are none of theirs; and hearing that a domain's port was notified, 1 when it is to notify in return.
+ * What other sources may add when they are linked to these (bench/children/event_source.c): hypercalls, 0 for those
+ * that are none of theirs; and hearing that a domain's port was notified, 1 when it is to notify in return.
  */
 __attribute__((weak)) int more_hypercalls(uint64_t op, const uint64_t *arg, long *result);
 __attribute__((weak)) int port_notified(unsigned domid, unsigned remote_port);
