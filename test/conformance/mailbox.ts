@@ -19,7 +19,19 @@ export const OP = {
   vmmcall: 5,
   vmfuncRead: 6,
   ud2: 7,
+  /** eax leaf; answers eax. */
+  cpuid: 8,
   halt: 9,
+  writeCr0: 10,
+  writeCr3: 11,
+  writeCr4: 12,
+  readCr: 13,
+  wrmsr: 14,
+  rdmsr: 15,
+  int3: 16,
+  trap: 17,
+  sgdt: 18,
+  lgdt: 19,
   nop: 99,
 } as const;
 

@@ -113,6 +113,46 @@ op_ud2:
 op_cpuid:                               /* eax leaf */
         cpuid
         jmp     answer
+op_write_cr0:                           /* eax */
+        mov     %eax, %cr0
+        jmp     answer
+op_write_cr3:
+        mov     %eax, %cr3
+        jmp     answer
+op_write_cr4:
+        mov     %eax, %cr4
+        jmp     answer
+op_read_cr:                             /* eax: 0, 3 or 4 */
+        cmp     $3, %eax
+        je      1f
+        ja      2f
+        mov     %cr0, %eax
+        jmp     answer
+1:      mov     %cr3, %eax
+        jmp     answer
+2:      mov     %cr4, %eax
+        jmp     answer
+op_wrmsr:                               /* ecx register, edx:eax value */
+        wrmsr
+        jmp     answer
+op_rdmsr:                               /* ecx register; its low half */
+        rdmsr
+        jmp     answer
+op_int3:
+        int3
+        jmp     answer
+op_trap:                                /* a debug exception after the next instruction: the trap flag */
+        pushfl
+        orl     $0x100, (%esp)
+        popfl
+        nop
+        jmp     answer
+op_sgdt:                                /* a read of a descriptor-table register, to the stack */
+        sgdt    -16(%esp)
+        jmp     answer
+op_lgdt:                                /* a write of one: the value that it has */
+        lgdt    gdt_pointer
+        jmp     answer
 op_halt:
         cli
         hlt
@@ -133,6 +173,7 @@ answer:
         .balign 4
 operations:
         .long   op_vmfunc, op_read, op_write, op_call, op_vmcall, op_vmmcall, op_vmfunc_read, op_ud2, op_cpuid, op_halt
+        .long   op_write_cr0, op_write_cr3, op_write_cr4, op_read_cr, op_wrmsr, op_rdmsr, op_int3, op_trap, op_sgdt, op_lgdt
         .set    OPERATIONS, (. - operations) / 4
 
         .balign 8
