@@ -55,6 +55,7 @@ const tsc = join('node_modules', 'typescript', 'bin', 'tsc');
 for (const args of [
   [tsc, '-p', 'tsconfig.json'],
   [tsc, '-p', 'test/tsconfig.json'],
+  [join('scripts', 'build-native.mjs')],
   [join('scripts', 'build-guest.mjs')],
 ]) {
   const { status, error } = spawnSync(process.execPath, args, { stdio: 'inherit' });

@@ -1,6 +1,7 @@
 /** How dom0 speaks to `guest/guest.S` in a real guest: requests and answers in a page that both see. */
 
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import * as xc from '#dist/index.js';
 import { GUEST_FRAMES, type GuestOutcome } from './guest.js';
 import { store } from './hvm.js';
@@ -79,13 +80,18 @@ export class Mailbox implements Disposable {
   /** Has the program do something, and waits for its answer. `args` are eax, ebx, ecx ... */
   request(opcode: number, ...args: readonly number[]): GuestOutcome {
     const number = this.post(opcode, ...args);
-    const finished = this.#wait(() => this.#word(BOX.done) === number);
-    const vector = this.#word(BOX.vector);
-    return {
-      finished,
-      exception: finished && vector !== -1 ? vector : null,
-      value: finished ? this.#word(BOX.result) >>> 0 : 0,
-    };
+    return this.#outcome(this.#wait(() => this.#word(BOX.done) === number));
+  }
+
+  /** As {@link request}, while the event loop goes on: that is an agent's turn. */
+  async ask(opcode: number, ...args: readonly number[]): Promise<GuestOutcome> {
+    const number = this.post(opcode, ...args);
+    const end = Date.now() + PATIENCE_MS;
+    while (this.#word(BOX.done) !== number && Date.now() < end) {
+      this.#yield();
+      await nextTurn();
+    }
+    return this.#outcome(this.#word(BOX.done) === number);
   }
 
   /** Writes a request, its number last, and does not wait. */
@@ -116,10 +122,23 @@ export class Mailbox implements Disposable {
         if (!this.#alive()) return over();
         nextLook = now + ALIVE_MS;
       }
-      // with one processor the guest runs only while dom0 does not; it yields, too
-      this.#xch.hypervisor.hypercall(SCHED_OP, SCHEDOP_YIELD);
+      this.#yield();
     }
     return over();
+  }
+
+  /** With one processor the guest runs only while dom0 does not; it yields, too. */
+  #yield(): void {
+    this.#xch.hypervisor.hypercall(SCHED_OP, SCHEDOP_YIELD);
+  }
+
+  #outcome(finished: boolean): GuestOutcome {
+    const vector = this.#word(BOX.vector);
+    return {
+      finished,
+      exception: finished && vector !== -1 ? vector : null,
+      value: finished ? this.#word(BOX.result) >>> 0 : 0,
+    };
   }
 
   #alive(): boolean {
