@@ -271,6 +271,7 @@ export {
 } from './xc/memory.js';
 export { xc_memshr_control, xc_memshr_fork, xc_memshr_fork_reset } from './xc/memshr.js';
 export {
+  xc_monitor_control_registers,
   xc_monitor_cpuid,
   xc_monitor_debug_exceptions,
   xc_monitor_descriptor_access,

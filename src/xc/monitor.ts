@@ -27,6 +27,7 @@ import {
   XEN_DOMCTL_MONITOR_EVENT_SOFTWARE_BREAKPOINT,
   XEN_DOMCTL_MONITOR_EVENT_VMEXIT,
   XEN_DOMCTL_MONITOR_EVENT_WRITE_CTRLREG,
+  XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS,
   XEN_DOMCTL_MONITOR_OP_DISABLE,
   XEN_DOMCTL_MONITOR_OP_EMULATE_EACH_REP,
   XEN_DOMCTL_MONITOR_OP_ENABLE,
@@ -117,8 +118,8 @@ export function xc_monitor_get_capabilities(xch: XcInterface, domid: number): nu
  *
  * @param index `VM_EVENT_X86_CR0`, `CR3`, `CR4` or `XCR0`
  * @param sync the vCPU waits for the answer, which may deny the write
- * @param bitmask bits whose change is not reported (CR4 alone in practice; since Xen 4.9)
- * @param onchangeonly only writes that change the value
+ * @param bitmask bits whose change alone is not reported
+ * @param onchangeonly only writes that change the value; Xen reports no others in any case
  * @throws XenError `EINVAL`: no such register. Others: see the head of this file.
  */
 export function xc_monitor_write_ctrlreg(
@@ -297,5 +298,18 @@ export function xc_monitor_emulate_each_rep(xch: XcInterface, domid: number, ena
   const call = 'xc_monitor_emulate_each_rep';
   checkBoolean(enable, 'enable');
   begin(xch, call, domid, XEN_DOMCTL_MONITOR_OP_EMULATE_EACH_REP, enable ? 1 : 0);
+  issueDomctl(xch, call, domid);
+}
+
+/**
+ * Has every reported write of a control register or MSR wait for its answer, which may deny it. Else the register is
+ * written before the listener sees the event, and a denial comes too late. It stays so until {@link xc_monitor_disable}.
+ * Xen has the operation (XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS), libxc no call for it.
+ *
+ * @throws XenError `ESRCH`: no such domain. `EPERM`: the domain is the caller, or the caller is not privileged.
+ */
+export function xc_monitor_control_registers(xch: XcInterface, domid: number): void {
+  const call = 'xc_monitor_control_registers';
+  begin(xch, call, domid, XEN_DOMCTL_MONITOR_OP_CONTROL_REGISTERS, 0);
   issueDomctl(xch, call, domid);
 }

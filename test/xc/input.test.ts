@@ -265,6 +265,7 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
   xc_monitor_descriptor_access: [domid, flag],
   xc_monitor_disable: [domid],
   xc_monitor_emul_unimplemented: [domid, flag],
+  xc_monitor_control_registers: [domid],
   xc_monitor_emulate_each_rep: [domid, flag],
   xc_monitor_enable: [domid],
   xc_monitor_get_capabilities: [domid],

@@ -88,6 +88,7 @@ const DOMCTLS: readonly Row[] = [
     since: '4.17',
   },
   { ...monitor('xc_monitor_io', (xch) => xc.xc_monitor_io(xch, D, true), 0, 13), since: '4.18' },
+  monitor('xc_monitor_control_registers', (xch) => xc.xc_monitor_control_registers(xch, D), 4, 0),
   monitor('xc_monitor_emulate_each_rep', (xch) => xc.xc_monitor_emulate_each_rep(xch, D, true), 3, 1),
   monitor('xc_monitor_emulate_each_rep, off', (xch) => xc.xc_monitor_emulate_each_rep(xch, D, false), 3, 0),
 ];

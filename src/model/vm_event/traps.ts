@@ -67,7 +67,8 @@ export function monitorCr(vcpu: Vcpu, index: number, value: bigint, old: bigint)
   const option = monitor.writeCtrlreg[index];
   if (!option) return false;
   if (index === VM_EVENT_X86_CR3 && vcpu.registers.get('cr4') & X86_CR4_PCIDE) value &= ~X86_CR3_NOFLUSH;
-  if ((option.onchangeonly && value === old) || ((value ^ old) & option.bitmask) !== 0n) return false;
+  // a write that changes nothing is not told, whatever onchangeonly says (seen on Xen 4.17)
+  if (((value ^ old) & ~option.bitmask) === 0n) return false;
   const told = monitorTraps(vcpu, VM_EVENT_REASON_WRITE_CTRLREG, option.sync, {
     'u.write_ctrlreg.index': index,
     'u.write_ctrlreg.new_value': value,

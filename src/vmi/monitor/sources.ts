@@ -8,6 +8,7 @@ import type { XcInterface } from '../../xc/interface.js';
 import { xc_get_mem_access, xc_set_mem_access, xc_set_mem_access_multi } from '../../xc/mem_access.js';
 import { xc_domain_maximum_gpfn } from '../../xc/memory.js';
 import {
+  xc_monitor_control_registers,
   xc_monitor_cpuid,
   xc_monitor_debug_exceptions,
   xc_monitor_descriptor_access,
@@ -28,9 +29,9 @@ import {
 export interface CrOptions {
   /** The vCPU waits for the answer. Default: true. */
   readonly sync?: boolean;
-  /** Only writes that change the value. Default: true. */
+  /** Only writes that change the value. Default: true. Xen (4.17) reports no others, whatever is asked for. */
   readonly onChangeOnly?: boolean;
-  /** Bits whose change is not reported. Default: none. */
+  /** Bits whose change alone is not reported. Default: none. */
   readonly bitmask?: number | bigint;
 }
 
@@ -152,6 +153,8 @@ function enableRegisters(
   { cr, msr }: MonitorSources,
   undone: (undo: Undo) => void,
 ): void {
+  // without it Xen writes the register first, and an answer that denies the write comes too late
+  if (cr || msr) xc_monitor_control_registers(xch, domid);
   for (const [name, option] of Object.entries(cr ?? {})) {
     const index = CR_INDEX[name as keyof typeof CR_INDEX];
     if (index === undefined) throw new TypeError(`options.cr.${name}: there is no such register`);

@@ -194,6 +194,7 @@ export class FakeMonitorXen extends FakeXen {
       case 56:
         return this.#vmEvent(u(0), structure);
       case 77: {
+        if (u(0) === 4) return this.#step('control_registers', () => 0);
         const name = EVENTS[u(4)] ?? String(u(4));
         const which = u(4) === 0 ? ` ${structure.getUint8(24)}` : u(4) === 1 ? ` ${u(8)}` : '';
         const enable = u(0) === 0;
