@@ -19,7 +19,6 @@ const { xch } = target;
 after(() => xch.close());
 
 const amd = target.model === null && ((xc.xc_physinfo(xch).hw_cap[1] ?? 0) & (1 << 5)) === 0;
-const DB = 1;
 const BP = 3;
 const SYSENTER_CS = 0x174;
 const CR4_PGE = 0x80;
@@ -215,24 +214,6 @@ describe('debug exceptions', () => {
         const { finished, exception } = await guest.trap();
         assert.deepEqual({ finished, exception }, { finished: true, exception: null });
         assert.equal(seen[0]?.['reason'], 'debug_exception');
-      },
-    ));
-
-  test('the agent gives the exception to the guest', () =>
-    watch(
-      target,
-      {
-        sources: { debug: true },
-        answer: (event) => {
-          if (event.reason === 'debug_exception') {
-            xc.xc_hvm_inject_trap(xch, event.domid, event.vcpu, DB, event.type, 0xffff_ffff, event.insnLength, 0n);
-          }
-        },
-      },
-      async ({ guest, seen }) => {
-        const { finished, exception } = await guest.trap();
-        assert.deepEqual({ finished, exception }, { finished: true, exception: DB });
-        assert.equal(seen.length, 1);
       },
     ));
 
