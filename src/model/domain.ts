@@ -1,5 +1,6 @@
 /** A domain of the software Xen: its memory, its vCPUs and what the toolstack may set. */
 
+import { XEN_X86_EMU_LAPIC } from '../abi/domctl.js';
 import { errno } from '../abi/errno.js';
 import { HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
@@ -31,6 +32,8 @@ import { VmEventRing, type VmEventRingState, type XenPorts } from './vm_event/ri
 
 const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
 
+/** Frame of the local APIC's registers. */
+const APIC_PAGE = 0xf_ee00;
 /** Frames that tables of four levels reach: 48 bits of address, whatever the processor says it can. */
 const FRAMES_IN_REACH = 2 ** 36;
 
@@ -189,7 +192,17 @@ export class Domain {
 
   set pauseCount(count: number) {
     this.#pauseCount = count;
+    if (count === 0) this.#mapApicPage();
     if (count === 0) this.host.scheduler.wake();
+  }
+
+  /**
+   * Intel's APIC access page is in the memory of every domain with a local APIC that has run once
+   * (`vmx_domain_creation_finished`; seen on 4.17). Nothing can be done with it, but no frame is beyond it.
+   */
+  #mapApicPage(): void {
+    if (this.host.cpu.vendor !== 'intel' || !(this.config.emulationFlags & XEN_X86_EMU_LAPIC)) return;
+    this.p2m.maxMapped = Math.max(this.p2m.maxMapped, APIC_PAGE);
   }
 
   /** True when the domain's vCPUs get processor time. */

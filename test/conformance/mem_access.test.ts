@@ -156,11 +156,17 @@ describe("the host's p2m", { skip }, () => {
     }
   });
 
+  test('the highest frame of a domain that has run is the APIC page', () =>
+    watch(target, { sources: {} }, async ({ guest }) => {
+      assert.equal(xc.xc_domain_maximum_gpfn(xch, guest.domid), 0xf_ee00);
+    }));
+
   for (const [name, call, expected] of [
     ['of nobody', (d: number) => xc.xc_set_mem_access(xch, d + 1000, XENMEM_access.r, A, 1), 'ESRCH'],
     ['with no access type', (d: number) => xc.xc_set_mem_access(xch, d, 200, A, 1), 'EINVAL'],
     ['of a hole', (d: number) => xc.xc_set_mem_access(xch, d, XENMEM_access.r, HOLE, 1), 'ok'],
-    ['beyond the end', (d: number) => xc.xc_set_mem_access(xch, d, XENMEM_access.r, 0x180, 1), 'EINVAL'],
+    ['beyond the end', (d: number) => xc.xc_set_mem_access(xch, d, XENMEM_access.r, 0xf_ee01, 1), 'EINVAL'],
+    ['at the end', (d: number) => xc.xc_set_mem_access(xch, d, XENMEM_access.r, 0xf_ee00, 1), 'ok'],
     ['of a hole, asked', (d: number) => xc.xc_get_mem_access(xch, d, HOLE), 'ESRCH'],
   ] as const) {
     test(`access ${name}: ${expected}`, () =>
