@@ -88,6 +88,7 @@ describe("the host's p2m", { skip }, () => {
         sources: { access: [{ gfns: [A], access: XENMEM_access.n }] },
         answer: (event, count) => {
           if (count === 3) xc.xc_set_mem_access(xch, event.domid, XENMEM_access.rwx, A, 1);
+          event.respond({});
         },
       },
       async ({ guest, seen }) => {
