@@ -29,6 +29,11 @@ export interface PinnedFrames {
 
 const ZEROES: Uint8Array = new Uint8Array(PAGE_SIZE);
 
+/** Whether the frame need not be remembered: nobody has a claim to it, and it holds zeroes. */
+function isNothing({ holds, abandoned, bytes }: Content): boolean {
+  return holds === 0 && abandoned === null && Buffer.compare(bytes, ZEROES) === 0;
+}
+
 export class MachineMemory {
   readonly totalPages: number;
   #nextMfn = 0x1000;
@@ -218,6 +223,10 @@ export class MachineMemory {
     for (const mfn of home.mfns) {
       const content = mfn === null ? undefined : this.#contents.get(mfn);
       if (mfn === null || content?.home !== home) continue;
+      if (isNothing(content)) {
+        this.#contents.delete(mfn); // it was only looked at: a search through all of a guest costs nothing that stays
+        continue;
+      }
       this.#moveTo(content.owner, mfn, new Uint8Array(PAGE_SIZE), null);
       const moved = this.#contents.get(mfn);
       if (moved && moved.holds === 0) this.#abandon(moved);

@@ -53,3 +53,14 @@ test('hold: the frames of a dying domain that Xen refers to outlive it', () => {
   memory.letGo(mfn);
   assert.deepEqual([freed, memory.freePages], [1, 100]);
 });
+
+test('pin: a frame that was only looked at costs nothing afterwards', () => {
+  const { memory, mfn } = memoryWithFrame();
+  memory.pin(1, [mfn]).release();
+  assert.deepEqual(memory.save().contents, []);
+  const pin = memory.pin(1, [mfn]);
+  pin.bytes[5] = 7;
+  pin.release();
+  assert.equal(memory.save().contents.length, 1);
+  assert.equal(memory.peek(mfn)[5], 7);
+});

@@ -182,10 +182,10 @@ test('physical: reads and writes of any length on a guest, as the guest sees the
 });
 
 test('registers, spaceOf, space: by the vCPU, and the same object for the same CR3', () => {
-  const { xch, domid } = model({ vcpus: 2 });
+  const { xch, domid, guest } = model({ vcpus: 2 });
   using vmi = Introspector.open(xch, domid);
   vmi.physical.write(0x1ff8, Uint8Array.of(0x63, 0x10)); // the last entry leads back to the table
-  setRegisters(xch, domid, { cr0: 0x8000_0011n, cr3: 0x1000n, cr4: 0x20n, msr_efer: 0xd01n, msr_lstar: 5n });
+  setRegisters(guest, { cr0: 0x8000_0011n, cr3: 0x1000n, cr4: 0x20n, msr_efer: 0xd01n, msr_lstar: 5n });
   const { cr3, msr_efer, msr_lstar } = vmi.registers(1);
   assert.deepEqual([cr3, msr_efer, msr_lstar], [0x1000n, 0xd01n, 5n]);
   const space = vmi.spaceOf(1);

@@ -56,8 +56,8 @@ test('find, processes: a live guest, by its registers, without a search', async 
 });
 
 test('find, processes: a live guest whose vCPU is in a user space that does not map the kernel', async () => {
-  const { xch, domid, sample } = sampleGuest();
-  setRegisters(xch, domid, { cr3: 0x80_0000n }); // an empty table
+  const { xch, domid, sample, guest } = sampleGuest();
+  setRegisters(guest, { cr3: 0x80_0000n }); // an empty table
   using vmi = Introspector.open(xch, domid);
   assert.deepEqual(rows(await Linux.find(vmi, Profile.parse(sample.profile))), WANTED);
 });

@@ -1,9 +1,8 @@
 /** The sample Linux as guest memory, without a guest and in one of the model. */
 
-import { hvm_hw_cpu, hvm_save_descriptor } from '#dist/abi/hvm/save.js';
 import { type Guest, ModelXen } from '#dist/model/index.js';
+import type { RegisterName } from '#dist/model/registers.js';
 import { type Sample, type SampleOptions, sampleLinux } from '#dist/vmi/sample_linux.js';
-import { xc_domain_hvm_getcontext, xc_domain_hvm_setcontext } from '#dist/xc/hvm_context.js';
 import { type XcInterface, xc_interface_open } from '#dist/xc/interface.js';
 import { TestMemory } from './test_memory.js';
 
@@ -37,21 +36,13 @@ export function sampleGuest(options: SampleOptions = {}): SampleGuest {
   const guest = xen.createGuest({ memoryPages: 8192, pages: '4K', altp2m: 'external' });
   const xch = xc_interface_open({ hypervisor: xen });
   const sample = sampleLinux((address, bytes) => void guest.vcpus[0].write(address, bytes), options);
-  setRegisters(xch, guest.domid, sample.registers);
+  setRegisters(guest, sample.registers);
   return { xen, guest, xch, domid: guest.domid, sample };
 }
 
 /** Gives all vCPUs these registers. */
-export function setRegisters(xch: XcInterface, domid: number, values: Readonly<Record<string, bigint>>): void {
-  const context = xc_domain_hvm_getcontext(xch, domid);
-  const view = new DataView(context.buffer);
-  for (let at = 0; at < context.length; ) {
-    if (view.getUint16(at, true) === 2) {
-      for (const [name, value] of Object.entries(values)) {
-        view.setBigUint64(at + hvm_save_descriptor.size + hvm_hw_cpu.at[name as 'cr3'], value, true);
-      }
-    }
-    at += hvm_save_descriptor.size + view.getUint32(at + 4, true);
+export function setRegisters({ vcpus }: Guest, values: Readonly<Partial<Record<RegisterName, bigint>>>): void {
+  for (const { registers } of vcpus) {
+    for (const [name, value] of Object.entries(values)) registers.set(name as RegisterName, value);
   }
-  xc_domain_hvm_setcontext(xch, domid, context);
 }

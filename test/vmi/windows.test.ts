@@ -39,13 +39,14 @@ test('find, processes: saved memory, by the name of System', async () => {
 test('find: a live guest, whose vCPU tells where the kernel begins', async () => {
   const sample = sampleWindows();
   const xen = new ModelXen();
-  const { domid } = xen.createGuest({ memoryPages: 64 });
+  const guest = xen.createGuest({ memoryPages: 64 });
+  const { domid } = guest;
   const xch = xc_interface_open({ hypervisor: xen });
   using vmi = Introspector.open(xch, domid);
   for (let frame = 0; frame < 64; frame++) {
     vmi.physical.write(frame * 4096, sample.memory.writablePage(frame)?.bytes ?? new Uint8Array(0));
   }
-  setRegisters(xch, domid, {
+  setRegisters(guest, {
     cr0: 0x8000_0001n,
     cr3: sample.cr3,
     cr4: 0x20n,

@@ -1,9 +1,8 @@
 /** The software Xen of `--demo`: one guest with the memory and the registers of a Linux. */
 
-import { hvm_hw_cpu } from '../../abi/hvm/save.js';
 import { ModelXen } from '../../model/index.js';
 import { Introspector } from '../../vmi/introspector.js';
-import { type Sample, sampleLinux } from '../../vmi/sample_linux.js';
+import { sampleLinux } from '../../vmi/sample_linux.js';
 import { Xen } from '../../xen/xen.js';
 import { Session } from '../session.js';
 
@@ -16,15 +15,10 @@ export function demoSession(): Session {
   const xen = Xen.open({ hypervisor: model });
   using vmi = Introspector.open(xen.xch, guest.domid);
   const { registers } = sampleLinux((address, bytes) => vmi.physical.write(address, bytes));
-  for (const { context } of guest.vcpus) setRegisters(context, registers);
-  return new Session(xen, new Map([[xen.domain(guest.domid).uuid, 'demo']]));
-}
-
-function setRegisters(context: Uint8Array, registers: Sample['registers']): void {
-  const view = new DataView(context.buffer, context.byteOffset, context.length);
-  for (const name of ['cr0', 'cr3', 'cr4', 'msr_efer', 'msr_lstar'] as const) {
-    view.setBigUint64(hvm_hw_cpu.at[name], registers[name], true);
+  for (const vcpu of guest.vcpus) {
+    for (const [name, value] of Object.entries(registers)) vcpu.registers.set(name as keyof typeof registers, value);
   }
+  return new Session(xen, new Map([[xen.domain(guest.domid).uuid, 'demo']]));
 }
 
 /** The profile of that guest. */

@@ -103,6 +103,11 @@ abstract class VmEvent<Reason extends string> {
     return this.#sink.answer(this.#frame, response);
   }
 
+  /** Whether it has its answer. */
+  get answered(): boolean {
+    return !this.#frame.open;
+  }
+
   /** What the event tells beside the head, by the names of the properties. */
   abstract details(): EventDetails;
 
