@@ -30,4 +30,6 @@ export type { PhysicalMemory } from './physical_memory.js';
 export { Profile, ProfileError, StructType } from './profile.js';
 export { type Sample, type SampleOptions, type SampleProcess, sampleLinux } from './sample_linux.js';
 export type { SearchOptions } from './search.js';
+export type { HookHandler, HookPlace, StealthHook } from './stealth/hook.js';
+export { StealthHooks, type StealthHooksOptions, type StepMode } from './stealth/stealth_hooks.js';
 export { Windows, type WindowsProcess, type WindowsProcesses } from './windows.js';

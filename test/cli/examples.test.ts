@@ -14,7 +14,10 @@ const SHOWS: Readonly<Record<string, RegExp>> = {
   'argo-stream.mjs': /^the guest has sent 1400000 letters$/m,
   'guest-script.mjs': /^vCPU [01]: write_ctrlreg\n[\s\S]*vCPU 1 ended with exception 14 at 0x1234$/m,
   'hide-view.mjs': /^hidden: the guest gets #UD$/m,
+  'hidden-hook.mjs':
+    /^guest: reads 554889e5\nagent: vCPU 0 [\s\S]*554889e4\nagent: [\s\S]*exception 6, #UD\n.*closed; events: \d/m,
   'list-domains.mjs': /^1 .* 2 vCPUs {2}64 MiB {2}altp2m: mixed$/m,
+  'list-processes.mjs': /^live: Linux version[\s\S]* 1204 {2}bash[\s\S]*^saved: Linux version[\s\S]* 1204 {2}bash/m,
   'many-frames.mjs': /^100 %\nframe 0x1234 is now rx$/m,
   'recycled-domid.mjs': /^refused: xc_domain_destroy on domain 1: ESRCH[\s\S]*untouched: true$/m,
   'v4v-chat.mjs':
