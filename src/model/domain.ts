@@ -5,7 +5,7 @@ import { errno } from '../abi/errno.js';
 import { HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import type { Release } from '../abi/release.js';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
-import { PAGE_SIZE, VIRQ_DOM_EXC } from '../abi/xen.js';
+import { PAGE_SIZE, VIRQ_DEBUGGER, VIRQ_DOM_EXC } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
 import { Altp2m, type Altp2mState } from './altp2m.js';
 import type { ConsoleRing } from './console_ring.js';
@@ -254,6 +254,12 @@ export class Domain {
   crash(): void {
     if (this.shutdownCode === null) this.host.console.print(`Domain ${this.domid} crashed`);
     this.shutdown(SHUTDOWN_crash);
+  }
+
+  /** A vCPU has come to where its debugger wants to see it (`domain_pause_for_debugger`): a toolstack lets it go on. */
+  pauseForDebugger(): void {
+    this.pauseCount++;
+    this.host.sendGlobalVirq(VIRQ_DEBUGGER);
   }
 
   /** A vCPU halted with interrupts off and will not come back: when none is left, the domain is powered off. */

@@ -372,6 +372,7 @@ export class Vcpu extends Cpu<GuestResult> {
       return;
     }
     monitorSinglestep(this);
+    if (this.domain.debugged) this.domain.pauseForDebugger();
   }
 
   #mustRun(): void {

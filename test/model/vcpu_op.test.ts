@@ -200,3 +200,19 @@ test('stepping reports an event after each instruction, until it is switched off
   guest.vcpus[0].read(0, 1);
   assert.equal(steps, 2);
 });
+
+test('a debugged domain is paused after each step, and dom0 is told', () => {
+  const { xen, xch, d } = made();
+  const vcpu = xen.guest(d)?.vcpus[0];
+  using events = xen.eventChannels();
+  const port = events.bindVirq(xc.VIRQ_DEBUGGER);
+  xc.xc_domain_setdebugging(xch, d, true);
+  vcpu?.read(0, 1);
+  assert.ok(events.pending() < 0);
+  xc.xc_domain_debug_control(xch, d, xc.XEN_DOMCTL_DEBUG_OP_SINGLE_STEP_ON, 0);
+  vcpu?.read(0, 1);
+  assert.equal(events.pending(), port);
+  assert.throws(() => vcpu?.read(0, 1), VcpuNotRunningError);
+  xc.xc_domain_unpause(xch, d);
+  assert.equal(vcpu?.read(0, 1).finished, true);
+});
