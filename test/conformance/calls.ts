@@ -13,6 +13,8 @@ const TOO_LARGE = 19;
 const FRAME = 0x10;
 const NO_FRAME = 2 ** 36;
 const NO_SPACE = 99;
+const NO_CTRLREG = 99;
+const MSR_LSTAR = 0xc000_0082;
 const NO_VCPU = 0xffff;
 const NO_VIRQ = 99;
 const NO_DEBUG_OP = 99;
@@ -93,6 +95,27 @@ export const DOMAIN_CALLS: Readonly<Record<string, CallOnDomain>> = {
   xc_map_foreign_bulk: (x, d) => firstPage(xc.xc_map_foreign_bulk(x, d, xc.PROT_READ, [FRAME])),
   xc_map_foreign_pages: (x, d) => xc.xc_map_foreign_pages(x, d, xc.PROT_READ, [FRAME]).close(),
   xc_map_foreign_range: (x, d) => xc.xc_map_foreign_range(x, d, 4096, xc.PROT_READ, FRAME).close(),
+  xc_set_mem_access: (x, d) => xc.xc_set_mem_access(x, d, xc.XENMEM_access.rwx, NO_FRAME, 1),
+  xc_set_mem_access_multi: (x, d) => xc.xc_set_mem_access_multi(x, d, [7], [NO_FRAME]),
+  xc_get_mem_access: (x, d) => void xc.xc_get_mem_access(x, d, NO_FRAME),
+  xc_monitor_enable: (x, d) => void xc.xc_monitor_enable(x, d), // none here has a frame for the ring
+  xc_monitor_disable: (x, d) => xc.xc_monitor_disable(x, d),
+  xc_monitor_resume: (x, d) => xc.xc_monitor_resume(x, d),
+  xc_monitor_get_capabilities: (x, d) => void xc.xc_monitor_get_capabilities(x, d),
+  xc_monitor_write_ctrlreg: (x, d) => xc.xc_monitor_write_ctrlreg(x, d, NO_CTRLREG, true, true, 0, false),
+  xc_monitor_mov_to_msr: (x, d) => xc.xc_monitor_mov_to_msr(x, d, MSR_LSTAR, false, false),
+  xc_monitor_singlestep: (x, d) => xc.xc_monitor_singlestep(x, d, false),
+  xc_monitor_software_breakpoint: (x, d) => xc.xc_monitor_software_breakpoint(x, d, false),
+  xc_monitor_descriptor_access: (x, d) => xc.xc_monitor_descriptor_access(x, d, false),
+  xc_monitor_guest_request: (x, d) => xc.xc_monitor_guest_request(x, d, false, false, false),
+  xc_monitor_inguest_pagefault: (x, d) => xc.xc_monitor_inguest_pagefault(x, d, false),
+  xc_monitor_debug_exceptions: (x, d) => xc.xc_monitor_debug_exceptions(x, d, false, false),
+  xc_monitor_cpuid: (x, d) => xc.xc_monitor_cpuid(x, d, false),
+  xc_monitor_privileged_call: (x, d) => xc.xc_monitor_privileged_call(x, d, false),
+  xc_monitor_emul_unimplemented: (x, d) => xc.xc_monitor_emul_unimplemented(x, d, false),
+  xc_monitor_vmexit: (x, d) => xc.xc_monitor_vmexit(x, d, false, false),
+  xc_monitor_io: (x, d) => xc.xc_monitor_io(x, d, false),
+  xc_monitor_emulate_each_rep: (x, d) => xc.xc_monitor_emulate_each_rep(x, d, false),
   xc_domain_nr_gpfns: (x, d) => xc.xc_domain_nr_gpfns(x, d),
   xc_domain_add_to_physmap: (x, d) => xc.xc_domain_add_to_physmap(x, d, NO_SPACE, 0, FRAME),
   xc_domain_add_to_physmap_batch: (x, d) => void xc.xc_domain_add_to_physmap_batch(x, d, 0, NO_SPACE, [0], [FRAME]),
@@ -152,6 +175,7 @@ export const OTHER_CALLS: readonly string[] = [
   'xc_nodemap_alloc',
   'xc_numainfo',
   'xc_physinfo',
+  'xc_vm_event_get_version',
   'xc_readconsolering',
   'xc_send_debug_keys',
   'xc_version',

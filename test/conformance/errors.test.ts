@@ -54,6 +54,27 @@ xc_domain_destroy_async                ESRCH  ESRCH    ESRCH      ESRCH      ESR
 
 /** As {@link TABLE}, but these rows are the model's answers: no real Xen has been asked yet. */
 const NOT_MEASURED = `
+xc_set_mem_access                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EINVAL     -      -       -       EINVAL
+xc_set_mem_access_multi                ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EINVAL     -      -       -       EINVAL
+xc_get_mem_access                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EINVAL     -      -       -       EINVAL
+xc_monitor_enable                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_monitor_disable                     ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  ok
+xc_monitor_resume                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     ENODEV     ENODEV ENODEV  ENODEV  ok
+xc_monitor_get_capabilities            ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      ok         ok     ok      ok      ok
+xc_monitor_write_ctrlreg               ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EINVAL EINVAL  EINVAL  EINVAL
+xc_monitor_mov_to_msr                  ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_singlestep                  ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP -      -       -       -
+xc_monitor_software_breakpoint         ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_descriptor_access           ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP -      -       -       -
+xc_monitor_guest_request               ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_inguest_pagefault           ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_debug_exceptions            ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_cpuid                       ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_privileged_call             ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_monitor_emul_unimplemented          ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_vmexit                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
+xc_monitor_io                          EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_monitor_emulate_each_rep            ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EINVAL     EINVAL EINVAL  EINVAL  EINVAL
 xc_domain_nr_gpfns                     ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
 xc_domain_add_to_physmap               ESRCH  ESRCH    EACCES     ESRCH      ESRCH   EACCES     EACCES     EINVAL EINVAL  EINVAL  EINVAL
 xc_domain_add_to_physmap_batch         ESRCH  ESRCH    EACCES     ESRCH      ESRCH   EACCES     EACCES     ok     ok      ok      ok
