@@ -12,10 +12,13 @@
 
 namespace {
 
+using xenctrl::DmOp;
+using xenctrl::DmOpBuffer;
 using xenctrl::IdTable;
 using xenctrl::kPageSize;
 using xenctrl::Memory;
 using xenctrl::MmapBatchV2;
+using xenctrl::MmapResource;
 using xenctrl::Privcmd;
 using xenctrl::Ref;
 using xenctrl::Slot;
@@ -38,7 +41,7 @@ class Round {
 
   void Run() {
     while (data_.remaining_bytes() > 0) {
-      switch (data_.ConsumeIntegralInRange(0, 5)) {
+      switch (data_.ConsumeIntegralInRange(0, 7)) {
         case 0:
           Batch();
           break;
@@ -54,6 +57,12 @@ class Round {
         case 4:
           Insert();
           break;
+        case 5:
+          MapResource();
+          break;
+        case 6:
+          DeviceModelOp();
+          break;
         default:
           Take();
       }
@@ -65,7 +74,27 @@ class Round {
 
   long Answer(unsigned long request, void *argument) {
     if (request == xenctrl::kIoctlHypercall) return HypercallAnswer(reinterpret_cast<uintptr_t>(argument));
+    if (request == xenctrl::kIoctlMmapResource) return ResourceAnswer(static_cast<MmapResource *>(argument));
+    if (request == xenctrl::kIoctlDmOp) return DeviceModelAnswer(static_cast<DmOp *>(argument));
     return BatchAnswer(static_cast<MmapBatchV2 *>(argument));
+  }
+
+  long AnyAnswer() { return data_.ConsumeBool() ? 0 : -data_.ConsumeIntegralInRange<long>(1, 40); }
+
+  long ResourceAnswer(MmapResource *request) {
+    Require((request->address == 0) == (request->count == 0) && request->address % kPageSize == 0);
+    for (uint64_t i = 0; i < request->count; i++) {
+      (void)*reinterpret_cast<volatile char *>(request->address + i * kPageSize);  // the pages are there
+    }
+    if (request->address == 0) request->count = data_.ConsumeIntegralInRange<uint64_t>(0, 1000);
+    return AnyAnswer();
+  }
+
+  long DeviceModelAnswer(const DmOp *request) {
+    Require(request->count <= 16);
+    for (int i = 0; i < request->count; i++) Require(request->buffers[i].size <= 4096);
+    issued_++;
+    return AnyAnswer();
   }
 
   long HypercallAnswer(uintptr_t slot) {
@@ -117,6 +146,31 @@ class Round {
     if (rc == 0) {
       for (const int32_t error : errors_) Require(error <= 0);
     }
+  }
+
+  void MapResource() {
+    Ref<Memory> mapping;
+    const size_t count = data_.ConsumeIntegralInRange<size_t>(0, 40);
+    const int rc =
+        device_->MapResource(data_.ConsumeIntegral<uint16_t>(), data_.ConsumeIntegral<uint32_t>(), 0,
+                             data_.ConsumeIntegral<uint32_t>(), count, data_.ConsumeIntegralInRange(-1, 8), &mapping);
+    Require(rc <= 0 && (rc == 0) == static_cast<bool>(mapping));
+    if (rc == 0) Require(mapping->size() == count * kPageSize);
+    const int64_t size = device_->ResourceSize(1, data_.ConsumeIntegral<uint32_t>(), 0);
+    Require(size >= -40 && size <= 1000);
+  }
+
+  void DeviceModelOp() {
+    static char bytes[5000];
+    std::vector<DmOpBuffer> buffers(data_.ConsumeIntegralInRange<size_t>(0, 20));
+    bool fits = buffers.size() <= Privcmd::kMaxDmBuffers;
+    for (DmOpBuffer &buffer : buffers) {
+      buffer = {bytes, data_.ConsumeIntegralInRange<size_t>(0, sizeof(bytes))};
+      fits = fits && buffer.size <= Privcmd::kMaxDmBufferSize;
+    }
+    issued_ = 0;
+    const int rc = device_->DeviceModelOp(1, buffers.data(), buffers.size());
+    Require(fits ? rc <= 0 && issued_ == 1 : rc == -E2BIG && issued_ == 0);
   }
 
   void Insert() {
