@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { ModelXen, parseScenario } from '#dist/model/index.js';
 import { machine, outcome, PAYLOAD, RING_FRAME, V4vControl, V4vGuest } from './v4v_guest.js';
 
@@ -77,6 +78,36 @@ test('operations that do not exist are ENOSYS', () => {
   const { sender } = pair();
   for (const cmd of [0, 3, 11, 100, -1, 2 ** 32 + 6])
     assert.equal(outcome(sender.call(cmd, 0x100)), 'ENOSYS', `${cmd}`);
+});
+
+test('whatever dom0 passes is answered with an integer', () => {
+  const xen = new ModelXen({ v4v: true });
+  xen.createGuest({ memoryPages: 64 });
+  const { base, bytes: memory } = xen.arena;
+  const word = fc.oneof(
+    fc.integer({ min: 0, max: 300 }),
+    fc.integer({ min: -16, max: 64 }).map((near) => base + 4096 + near),
+    fc.integer({ min: -16, max: 16 }).map((near) => base + memory.length + near),
+    fc.constantFrom(0xffff_ffff, 2 ** 52, 2 ** 64, -1),
+    fc.maxSafeNat(),
+  );
+  const contents = fc.array(fc.oneof(word, fc.constant(0xa822f72b)), { minLength: 32, maxLength: 32 });
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 11 }), word, word, word, word, contents, (cmd, a1, a2, a3, a4, words) => {
+      words.forEach((value, i) => {
+        xen.arena.view.setUint32(4096 + i * 4, value, true);
+      });
+      const rc = xen.hypercall(39, cmd, a1, a2, a3, a4);
+      assert.ok(Number.isInteger(rc), `${rc}`);
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test('limits that are none are refused', () => {
+  assert.throws(() => machine({ limits: { maxRings: -1 } }), /v4v\.limits\.maxRings/);
+  const { guests } = machine({ limits: { maxRings: 0 } });
+  assert.equal(outcome(guests[0]?.register() ?? 0), 'EACCES');
 });
 
 test('register_ring: what is refused, and that nothing is kept then', () => {

@@ -18,6 +18,7 @@ import {
 } from '../../abi/v4v.js';
 import type { V4vAddr } from '../../abi/v4v_rules.js';
 import { DOMID_FIRST_RESERVED } from '../../abi/xen.js';
+import { checkU32 } from '../../hypervisor/check.js';
 import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { type AsPosted, type Posted, posted } from './as_posted.js';
@@ -74,7 +75,8 @@ const CONSOLE_LINES = 256;
 export class V4v implements V4vCore {
   /** What the debug key for V4V is described as. */
   static readonly keyHandler = 'dump v4v states and interrupt';
-  readonly options: V4vOptions;
+  /** What it was made with, but for code: plain JSON. */
+  readonly options: Omit<V4vOptions, 'onFetch'>;
   readonly posted: Posted;
   readonly tables: V4vTables;
   readonly onFetch: OnFetch | null;
@@ -88,8 +90,9 @@ export class V4v implements V4vCore {
   /** @throws RangeError for items of `asPosted` that have no behaviour, or do not exist */
   constructor(options: V4vOptions = {}) {
     const { abi = 'v10', limits = {}, asPosted = [], onFetch = null } = options;
+    for (const [name, value] of Object.entries(limits)) checkU32(value, `v4v.limits.${name}`);
     if (!(abi in V4V_NUMBERS)) throw new RangeError(`v4v.abi must be 'v9' or 'v10', not ${String(abi)}`);
-    this.options = options;
+    this.options = { abi, limits, asPosted };
     this.posted = posted(asPosted);
     this.onFetch = onFetch;
     this.tables = new V4vTables(this.posted, onFetch);
