@@ -100,9 +100,11 @@ export class V4vTables {
     return memory.write(address + L.nb_rules, count) ? 0 : -errno.EFAULT;
   }
 
-  /** Position from 0 of rule number `start`; -1: there is no rule 0. */
+  /**
+   * Position of rule number `start`; -1: there is no rule 0. As posted, rules were counted from 0, and the walk to the
+   * first one ended at the last rule at the latest.
+   */
   #listFrom(start: number): number {
-    // as posted, the walk began at rule 0, or (22) begins at rule 1 now; (23) it stopped at the last rule
     const from = this.#posted[22] ? start : start - 1;
     return this.#posted[23] ? Math.min(from, Math.max(0, this.#rules.length - 1)) : from;
   }
