@@ -1,8 +1,9 @@
 /** `xenctrl monitor`, on the model. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { test } from 'node:test';
-import { type Finished, run, runInside, runJsonInside, runShell } from './run.js';
+import { BIN, cleanEnvironment, type Finished, run, runInside, runJsonInside, runShell } from './run.js';
 
 type Event = Readonly<Record<string, unknown>>;
 
@@ -82,7 +83,13 @@ test('a domain that is not there', async () => {
 });
 
 test('Ctrl-C ends it as such, with the table', async () => {
-  const { signal, stdout } = await run(['monitor', '--demo'], { interrupt: { after: 1500, signal: 'SIGINT' } });
+  const child = spawn(process.execPath, [BIN, 'monitor', '--demo'], { env: cleanEnvironment() });
+  let stdout = '';
+  child.stdout.on('data', (data: Buffer) => {
+    if (stdout === '') child.kill('SIGINT');
+    stdout += data.toString();
+  });
+  const signal = await new Promise((resolve) => child.on('close', (_, by) => resolve(by)));
   assert.equal(signal, 'SIGINT');
   assert.match(stdout, /REASON +EVENTS/);
 });

@@ -13,8 +13,9 @@ const ATTEMPTS = 20;
 const PAUSE_MS = 2;
 
 /**
- * Answers what is in the ring, with the domain paused so that nothing more comes; then has Xen let go of it. vCPUs that
- * queue for room get it first: they have to run to put their events in.
+ * Answers what is in the ring, and has Xen let go of it with the domain paused, so that nothing more comes. vCPUs that
+ * were answered get some time first: they have to run to do what was held up, and those that queue for room in the ring
+ * have to run to put their events in.
  *
  * @param loop null: nothing was ever taken from the ring
  * @param failed the ring's counters make no sense, so the vCPUs are let go by another
@@ -28,9 +29,10 @@ export function closeRing(
 ): void {
   try {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      if (disabledNow(xch, domid, loop)) break;
+      if (disabledNow(xch, domid, loop, attempt === ATTEMPTS)) break;
       sleep(PAUSE_MS);
     }
+    mapping.close(); // the frame is free then, and there is room for another
     if (failed) letGo(xch, domid, vcpusOf(xch, domid));
   } catch (error) {
     // a domain that is gone has nobody waiting
@@ -40,12 +42,12 @@ export function closeRing(
   }
 }
 
-/** False: vCPUs queue for room. */
-function disabledNow(xch: XcInterface, domid: number, loop: MonitorLoop | null): boolean {
-  finish(loop);
+/** False: there were more events, or vCPUs queue for room. */
+function disabledNow(xch: XcInterface, domid: number, loop: MonitorLoop | null, last: boolean): boolean {
+  if (finish(loop) > 0 && !last) return false;
   xc_domain_pause(xch, domid);
   try {
-    finish(loop);
+    if (finish(loop) > 0 && !last) return false;
     xc_monitor_disable(xch, domid);
     return true;
   } catch (error) {
@@ -56,10 +58,12 @@ function disabledNow(xch: XcInterface, domid: number, loop: MonitorLoop | null):
   }
 }
 
-function finish(loop: MonitorLoop | null): void {
+/** How many events were answered. */
+function finish(loop: MonitorLoop | null): number {
   try {
-    loop?.finish();
+    return loop?.finish() ?? 0;
   } catch (error) {
-    if (!(error instanceof MonitorRingError)) throw error;
+    if (error instanceof MonitorRingError) return 0;
+    throw error;
   }
 }

@@ -5,10 +5,15 @@
  */
 
 import type { Release } from '../../abi/release.js';
-import type { VmEventLayout } from '../../abi/vm_event.js';
+import {
+  VM_EVENT_FLAG_VCPU_PAUSED,
+  VM_EVENT_REASON_DEBUG_EXCEPTION,
+  VM_EVENT_REASON_SOFTWARE_BREAKPOINT,
+  type VmEventLayout,
+} from '../../abi/vm_event.js';
 import { type AnswerSink, EventSet, eventIn, type MonitorEvent } from './event.js';
 import { type MonitorResponse, ResponseEncoder } from './response.js';
-import { Frame, type MonitorRing, VERSION } from './ring.js';
+import { FLAGS, Frame, type MonitorRing, REASON, U, VCPU, VERSION } from './ring.js';
 
 /** What a session has done so far. */
 export interface MonitorCounters {
@@ -32,6 +37,17 @@ export interface MonitorCounters {
  */
 export type MonitorHandler = (event: MonitorEvent) => void | Promise<void>;
 
+/** What the loop needs of Xen. */
+export interface MonitorPort {
+  /** Tells Xen that there are answers. */
+  notify(): void;
+  /** Gives the guest an exception that the agent was told of: #BP or #DB, with what DR6 is to tell. */
+  inject(vcpu: number, vector: number, type: number, insnLength: number, pendingDbg: bigint): void;
+}
+
+const VECTOR_DB = 1;
+const VECTOR_BP = 3;
+
 /** Rounds that one {@link MonitorLoop.drain} makes at most while a busy guest keeps the ring filled. */
 const MOST_ROUNDS = 64;
 
@@ -41,7 +57,7 @@ export class MonitorLoop implements AnswerSink {
   readonly counters = { events: 0, answered: 0, automatic: 0, thrown: 0, refused: 0, malformed: 0 };
   readonly #ring: MonitorRing;
   readonly #encoder: ResponseEncoder;
-  readonly #notify: () => void;
+  readonly #port: MonitorPort;
   /** Events that the agent keeps and has not answered. */
   readonly #kept = new Set<Frame>();
   /** What the handler works with, until one of them returns a promise and keeps it. */
@@ -52,13 +68,12 @@ export class MonitorLoop implements AnswerSink {
   /** What the handlers' failures are told to. */
   #failed: (error: unknown) => void = () => {};
 
-  /** @param notify tells Xen that there are answers */
-  constructor(ring: MonitorRing, domid: number, layout: VmEventLayout, release: Release, notify: () => void) {
+  constructor(ring: MonitorRing, domid: number, layout: VmEventLayout, release: Release, port: MonitorPort) {
     this.#ring = ring;
     this.domid = domid;
     this.layout = layout;
     this.#encoder = new ResponseEncoder(layout, release);
-    this.#notify = notify;
+    this.#port = port;
     this.#set = new EventSet(this, new Frame(ring));
   }
 
@@ -169,6 +184,7 @@ export class MonitorLoop implements AnswerSink {
       return false;
     }
     this.#encoder.encode(frame, response);
+    if (response === undefined) this.#passOn(frame);
     this.counters.answered++;
     this.#put(frame);
     return true;
@@ -213,7 +229,21 @@ export class MonitorLoop implements AnswerSink {
   #answerFor(frame: Frame): void {
     this.counters.automatic++;
     this.#encoder.encode(frame, undefined);
+    this.#passOn(frame);
     this.#put(frame);
+  }
+
+  /** An exception that the agent does not want is the guest's. */
+  #passOn({ words, view }: Frame): void {
+    const reason = words[REASON];
+    if (reason !== VM_EVENT_REASON_SOFTWARE_BREAKPOINT && reason !== VM_EVENT_REASON_DEBUG_EXCEPTION) return;
+    if (!((words[FLAGS] as number) & VM_EVENT_FLAG_VCPU_PAUSED)) return;
+    const old = this.layout.abi < 6; // no pending_dbg yet
+    const length = words[U + (old ? 2 : 4)] as number;
+    const type = (words[U + (old ? 3 : 5)] as number) & 0xff;
+    const vector = reason === VM_EVENT_REASON_SOFTWARE_BREAKPOINT ? VECTOR_BP : VECTOR_DB;
+    const pending = old || vector === VECTOR_BP ? 0n : view.getBigUint64((U + 2) * 4, true);
+    this.#port.inject(words[VCPU] as number, vector, type, length, pending);
   }
 
   #put(frame: Frame): void {
@@ -224,6 +254,6 @@ export class MonitorLoop implements AnswerSink {
   }
 
   #send(): void {
-    if (this.#ring.publish()) this.#notify();
+    if (this.#ring.publish()) this.#port.notify();
   }
 }

@@ -18,6 +18,7 @@ import { VIRQ_DOM_EXC } from '../../abi/xen.js';
 import { checkBoolean, checkDomid } from '../../hypervisor/check.js';
 import { XenError } from '../../hypervisor/error.js';
 import type { EventChannels } from '../../hypervisor/event_channels.js';
+import { xc_hvm_inject_trap } from '../../xc/inject.js';
 import type { XcInterface } from '../../xc/interface.js';
 import { xc_monitor_enable } from '../../xc/monitor.js';
 import { type VmEventRing, xc_vm_event_get_version } from '../../xc/vm_event.js';
@@ -50,6 +51,9 @@ const OWN_OPTIONS: ReadonlySet<string> = new Set(['recover', 'signal', 'closeAtE
 
 /** How often the domain is looked at while nothing happens, for where VIRQ_DOM_EXC is somebody else's (xenstored's). */
 const LOOK_MS = 1000;
+
+/** X86_EVENT_NO_EC */
+const NO_ERROR_CODE = 0xffff_ffff;
 
 /** What a consumer has to do. */
 interface Consumer {
@@ -116,10 +120,12 @@ export class MonitorSession implements Disposable, AsyncDisposable {
       throw error;
     }
     this.#virq = this.#channels.bindVirq(VIRQ_DOM_EXC); // -EEXIST where xenstored has it
-    const notify = (): void => {
-      this.#channels.notify(this.#port);
-    };
-    this.#loop = new MonitorLoop(new MonitorRing(ring.ring.bytes, layout), domid, layout, xch.abi.release, notify);
+    this.#loop = new MonitorLoop(new MonitorRing(ring.ring.bytes, layout), domid, layout, xch.abi.release, {
+      notify: () => void this.#channels.notify(this.#port),
+      inject: (vcpu, vector, type, insnLength, pendingDbg) => {
+        quietly(() => xc_hvm_inject_trap(xch, domid, vcpu, vector, type, NO_ERROR_CODE, insnLength & 0xff, pendingDbg));
+      },
+    });
   }
 
   /** Each step is undone by {@link close}. */

@@ -9,13 +9,13 @@ import type { MonitorEvent } from '#dist/vmi/monitor/event.js';
 import { MonitorLoop } from '#dist/vmi/monitor/loop.js';
 import type { MonitorResponse } from '#dist/vmi/monitor/response.js';
 import { MonitorRing } from '#dist/vmi/monitor/ring.js';
-import { type Answer, Front, type Request } from './front.js';
+import { type Answer, Front, port, type Request } from './front.js';
 
 const RELEASE_OF: Readonly<Record<VmEventAbi, Release>> = { 3: '4.14', 4: '4.14', 5: '4.14', 6: '4.14', 7: '4.22' };
 
 function loopOn(front: Front, release: Release = RELEASE_OF[front.abi]): MonitorLoop {
   const layout = vmEventLayout(front.abi);
-  return new MonitorLoop(new MonitorRing(front.page, layout), 5, layout, release, () => void front.resume());
+  return new MonitorLoop(new MonitorRing(front.page, layout), 5, layout, release, port(front));
 }
 
 const none = (): boolean => false;
@@ -276,6 +276,25 @@ test('a CPUID that nobody answers is gone past', () => {
   const view = new DataView(once({ reason: 10, at }, (event) => void event.respond()).bytes.buffer);
   assert.equal(view.getBigUint64(208, true), 0xffff_ffff_8100_0003n);
   assert.equal(view.getBigUint64(56, true), 77n, 'the other registers stay');
+});
+
+test('an exception that nobody wants is given to the guest; one that is answered is not', () => {
+  for (const abi of [5, 6, 7] as const) {
+    const front = new Front(abi);
+    const [length, type] = abi < 6 ? [32, 36] : [40, 44];
+    const at: NonNullable<Request['at']> = [
+      [length, 4, 1],
+      [type, 1, 6],
+      ...(abi < 6 ? [] : ([[32, 8, 0x4001n]] as const)),
+    ];
+    for (const [vcpu, reason] of [6, 6, 9, 9].entries()) front.put({ vcpu, reason, at });
+    front.put({ vcpu: 4, reason: 9, flags: 0, at });
+    loopOn(front).drain((event) => void (event.vcpu % 2 === 0 || event.respond({})), thrown, none);
+    assert.deepEqual(front.injected, [
+      [0, 3, 6, 1, 0n],
+      [2, 1, 6, 1, abi < 6 ? 0n : 0x4001n],
+    ]);
+  }
 });
 
 const EMULATE = 1 << 2;

@@ -1,6 +1,7 @@
 /** Xen's end of the ring, as `vm_event.c` plays it: puts requests in, takes answers out, keeps vCPUs paused meanwhile. */
 
 import { VM_EVENT_FLAG_VCPU_PAUSED, type VmEventAbi, vmEventLayout } from '#dist/abi/vm_event.js';
+import type { MonitorPort } from '#dist/vmi/monitor/loop.js';
 
 export interface Request {
   readonly reason?: number;
@@ -25,12 +26,22 @@ export interface Answer {
 
 const SLOTS = 8;
 
+/** What a loop needs of Xen: takes the answers at once, and notes what is injected. */
+export function port(front: Front): MonitorPort {
+  return {
+    notify: () => void front.resume(),
+    inject: (...trap) => void front.injected.push(trap),
+  };
+}
+
 export class Front {
   readonly page: Uint8Array;
   readonly view: DataView;
   readonly abi: VmEventAbi;
   /** Every answer taken so far. */
   readonly answers: Answer[] = [];
+  /** Exceptions that the guest was given. */
+  readonly injected: Parameters<MonitorPort['inject']>[] = [];
   /** vCPUs that wait for an answer, with how many. */
   readonly paused = new Map<number, number>();
   readonly #entry: number;

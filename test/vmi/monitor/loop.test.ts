@@ -7,7 +7,7 @@ import { vmEventLayout } from '#dist/abi/vm_event.js';
 import type { MonitorEvent } from '#dist/vmi/monitor/event.js';
 import { type MonitorHandler, MonitorLoop } from '#dist/vmi/monitor/loop.js';
 import { Frame, MonitorRing, MonitorRingError } from '#dist/vmi/monitor/ring.js';
-import { Front } from './front.js';
+import { Front, port } from './front.js';
 
 const LAYOUT = vmEventLayout(7);
 const open = (): boolean => false;
@@ -28,7 +28,7 @@ function setup(front = new Front()): Setup {
     count++;
     front.resume();
   };
-  const loop = new MonitorLoop(new MonitorRing(front.page, LAYOUT), 1, LAYOUT, '4.17', notify);
+  const loop = new MonitorLoop(new MonitorRing(front.page, LAYOUT), 1, LAYOUT, '4.17', { notify, inject: () => {} });
   const errors: unknown[] = [];
   return {
     front,
@@ -210,7 +210,7 @@ test('counters wrap', () => {
   const front = new Front();
   front.begin(0xffff_fffd);
   const from = { reqCons: 0xffff_fffd, rspProd: 0xffff_fffd };
-  const loop = new MonitorLoop(new MonitorRing(front.page, LAYOUT, from), 1, LAYOUT, '4.17', () => void front.resume());
+  const loop = new MonitorLoop(new MonitorRing(front.page, LAYOUT, from), 1, LAYOUT, '4.17', port(front));
   for (let i = 0; i < 20; i++) {
     for (let vcpu = 0; vcpu < 3; vcpu++) front.put({ vcpu });
     loop.drain(() => {}, fail, open);
@@ -288,7 +288,10 @@ test('random pages and counters never make the loop crash, or write or read outs
         const view = new DataView(memory.buffer, 4096, 4096);
         const layout = vmEventLayout(abi as 7);
         const from = { reqCons: view.getUint32(0, true), rspProd: view.getUint32(0, true) };
-        const loop = new MonitorLoop(new MonitorRing(page, layout, from), 1, layout, '4.22', () => {});
+        const loop = new MonitorLoop(new MonitorRing(page, layout, from), 1, layout, '4.22', {
+          notify: () => {},
+          inject: () => {},
+        });
         for (const [offset, value] of writes) {
           if (offset === 0) view.setUint32(0, from.reqCons + value, true);
           else view.setInt32(offset, value, true);
