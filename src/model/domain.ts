@@ -79,7 +79,8 @@ export interface DomainState {
   readonly accessRequired: boolean;
   readonly debugged: boolean;
   readonly p2m: P2mState;
-  readonly frameTypes: FrameTypesState;
+  /** Absent in those of earlier releases. */
+  readonly frameTypes?: FrameTypesState;
   readonly altp2m: Altp2mState;
   readonly vcpus: readonly VcpuState[];
   readonly events: readonly EventPortState[];
@@ -480,7 +481,7 @@ export class Domain {
     this.debugged = state.debugged;
     this.memSharing = state.memSharing;
     this.p2m.restore(state.p2m);
-    this.frameTypes.restore(state.frameTypes);
+    if (state.frameTypes) this.frameTypes.restore(state.frameTypes);
     this.altp2m.restore(state.altp2m);
     if (state.vcpus.length > 0) this.makeVcpus();
     state.vcpus.forEach((from, id) => {

@@ -69,7 +69,8 @@ export interface ModelSnapshot {
   readonly lastDomid: number;
   readonly memory: MachineMemoryState;
   readonly domains: readonly DomainState[];
-  readonly argo: ArgoState;
+  /** Absent in those of earlier releases. */
+  readonly argo?: ArgoState;
 }
 
 /** A failure that {@link ModelXen.injectFault} asks for. */
@@ -370,7 +371,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       const parent = state.parent === null ? undefined : xen.domains.get(state.parent);
       if (parent) domain?.adopt(parent);
     }
-    xen.argo.restore(snapshot.argo);
+    xen.argo.restore(snapshot.argo ?? []);
     xen.#lastDomid = snapshot.lastDomid;
     return xen;
   }

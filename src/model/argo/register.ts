@@ -12,7 +12,7 @@ import { PAGE_SIZE } from '../../abi/xen.js';
 import { getU64 } from '../../hypervisor/check.js';
 import type { Caller } from '../caller.js';
 import type { Domain } from '../domain.js';
-import type { Argo, ArgoDomain } from './argo.js';
+import type { Argo } from './argo.js';
 import { inPvRange } from './caller_range.js';
 import { ringFrame } from './frames.js';
 import { ArgoRing, MIN_RING_SIZE, pagesOf, roundUp } from './ring.js';
@@ -92,7 +92,7 @@ export function unregisterRing(argo: Argo, caller: Caller, address: number): num
   if (!caller.memory.copyIn(address, xen_argo_unregister_ring.size)) return -errno.EFAULT;
   const { view, at } = caller.memory;
   if (view.getUint16(at + UNREGISTER.pad, true) !== 0) return -errno.EINVAL;
-  const own: ArgoDomain | null = argo.of(caller.domain);
+  const own = argo.of(caller.domain);
   if (!own) return -errno.ENODEV;
   const aport = view.getUint32(at + UNREGISTER.aport, true);
   const ring = argo.ring(own, aport, view.getUint16(at + UNREGISTER.partner_id, true));

@@ -4,7 +4,6 @@ import {
   XEN_ARGO_DOMID_ANY,
   XEN_ARGO_MAX_RING_SIZE,
   XEN_ARGO_MSG_SLOT_SIZE,
-  xen_argo_iov,
   xen_argo_ring,
   xen_argo_ring_message_header,
 } from '../../abi/argo.js';
@@ -230,9 +229,4 @@ function putU32(page: Uint8Array, at: number, value: number): void {
 function getU32(page: Uint8Array, at: number): number {
   const high = ((page[at + 3] ?? 0) << 8) | (page[at + 2] ?? 0);
   return ((high << 16) | ((page[at + 1] ?? 0) << 8) | (page[at] ?? 0)) >>> 0;
-}
-
-/** Bytes of an iov in the caller's memory. A 32-bit caller's pointer has 4 bytes. */
-export function iovSize(abi: 32 | 64): number {
-  return abi === 64 ? xen_argo_iov.size : xen_argo_iov.size - 4;
 }

@@ -11,7 +11,7 @@ import { errno } from '../../abi/errno.js';
 import { getU64 } from '../../hypervisor/check.js';
 import type { Caller } from '../caller.js';
 import type { Argo } from './argo.js';
-import { type Iov, iovSize, MAX_MESSAGE_SIZE } from './ring.js';
+import { type Iov, MAX_MESSAGE_SIZE } from './ring.js';
 
 const ADDR = xen_argo_addr.at;
 const SEND = xen_argo_send_addr.at;
@@ -65,8 +65,9 @@ function late(caller: Caller, rc: number): number {
   return caller.abi === 64 ? rc >>> 0 : rc;
 }
 
+/** A 32-bit caller's pieces have a pointer of 4 bytes, and 12 in all. */
 function readIovs({ memory, abi }: Caller, address: number, count: number): boolean {
-  const size = iovSize(abi);
+  const size = abi === 64 ? xen_argo_iov.size : xen_argo_iov.size - 4;
   if (count > 0 && !memory.copyIn(address, count * size)) return false;
   const { view, at } = memory;
   for (let i = 0; i < count; i++) {

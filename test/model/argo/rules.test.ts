@@ -901,6 +901,9 @@ test('a snapshot holds rings, counts and waits', () => {
   one.register(PORT, ANY);
   two.send(one.domid, PORT, 'x'.repeat(200));
   two.send(one.domid, PORT, 'x'.repeat(100));
+  const { argo, ...older } = JSON.parse(JSON.stringify(xen.save()));
+  assert.ok(argo.length > 0);
+  assert.deepEqual(ModelXen.restore(older).argo.save(), []);
   const again = ModelXen.restore(JSON.parse(JSON.stringify(xen.save())));
   assert.deepEqual(again.save(), xen.save());
   const guest = again.guest(one.domid);
