@@ -37,16 +37,23 @@ function nextStep(error: unknown, args: readonly string[]): string | undefined {
   return error instanceof UsageError ? (error.next ?? `\`${helpFor(args)}\` explains`) : undefined;
 }
 
-/** Commands that have commands below them. */
-const FAMILIES = ['altp2m', 'argo', 'mem', 'monitor'];
+/** Commands that have commands below them, and how many levels of them. */
+const FAMILIES: ReadonlyMap<string, number> = new Map([
+  ['altp2m', 1],
+  ['argo', 1],
+  ['mem', 1],
+  ['monitor', 1],
+  ['v4v', 2],
+]);
 
 /** The help that fits a wrong command line. */
 function helpFor(args: readonly string[]): string {
   const at = findCommand(args, [...COMMON, ...XEN_OPTIONS]);
   const name = args[at];
   if (name === undefined || !COMMAND_NAMES.includes(name)) return 'xenctrl --help';
-  const below = FAMILIES.includes(name) && /^[a-z]+$/.test(args[at + 1] ?? '') ? ` ${args[at + 1]}` : '';
-  return `xenctrl ${name}${below} --help`;
+  const below = args.slice(at + 1, at + 1 + (FAMILIES.get(name) ?? 0));
+  const end = below.findIndex((word) => !/^[a-z]+$/.test(word));
+  return ['xenctrl', name, ...(end < 0 ? below : below.slice(0, end)), '--help'].join(' ');
 }
 
 function errorObject(error: unknown): Record<string, unknown> {

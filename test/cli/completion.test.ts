@@ -25,6 +25,9 @@ test('bash: commands, their commands, options, values', { skip: !has('bash') }, 
   assert.deepEqual(await offered('xenctrl altp2m hide 1 --fo'), ['--force']);
   assert.deepEqual(await offered('xenctrl list --backend mo'), ['model']);
   assert.deepEqual(await offered('xenctrl altp2m create 1 --access rx'), ['rx', 'rx2rw']);
+  assert.deepEqual(await offered('xenctrl v4v ru'), ['rules']);
+  assert.deepEqual(await offered('xenctrl v4v rules s'), ['sim']);
+  assert.deepEqual(await offered('xenctrl v4v rules list x --st'), ['--start']);
   assert.deepEqual(await offered('xenctrl completion z'), ['zsh']);
   assert.deepEqual(await offered('xenctrl list --fo'), [], 'list changes nothing');
 });

@@ -75,7 +75,7 @@ const MISTAKES: readonly (readonly [args: readonly string[], error: RegExp])[] =
   [['sim', FILE, '3', '0:80'], /SRC: '3' is no DOMAIN:PORT/],
   [['sim', FILE, '3:1', '*:80'], /DST is one end of one message/],
   [['list', FILE, '--start', '0'], /--start must be a number from 1 on/],
-  [['sim', FILE, '3:1'], /DST is missing/],
+  [['sim', FILE, '3:1'], /DST is missing\n {2}`xenctrl v4v rules sim --help` explains/],
 ];
 
 for (const [args, error] of MISTAKES) {
