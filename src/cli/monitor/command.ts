@@ -1,5 +1,6 @@
 /** `xenctrl monitor`: what a domain does, as it happens. */
 
+import { setTimeout } from 'node:timers/promises';
 import { describeEnd } from '../../vmi/monitor/domain_end.js';
 import type { MonitorEvent, MonitorReason } from '../../vmi/monitor/event.js';
 import type { MonitorSession } from '../../vmi/monitor/session.js';
@@ -18,9 +19,10 @@ import { EVENT_NAMES, readReasons, readSources } from './sources.js';
 import { detailText, Tally } from './tally.js';
 
 const DEFAULT_EVENTS = 'cr3,guest_request';
-/** How often the table on a terminal is drawn, and how long the demo's guest takes for a step there. */
+/** How often the table on a terminal is drawn. */
 const DRAW_MS = 250;
-const STEP_MS = 15;
+/** How long the demo's guest waits for each answer where a table shows what it does. */
+const DEMO_PAUSE_MS = 15;
 
 /** What is shown of what comes. */
 interface Filter {
@@ -49,7 +51,13 @@ function eventLine(event: MonitorEvent, style: Style): string {
 }
 
 /** Shows events until there were enough, the domain or the command ends, or nobody reads any more. */
-async function show(context: Context, session: MonitorSession, filter: Filter, tally: Tally): Promise<void> {
+async function show(
+  context: Context,
+  session: MonitorSession,
+  filter: Filter,
+  tally: Tally,
+  pause: number,
+): Promise<void> {
   const { emit, live } = context;
   for await (const event of session.events()) {
     if (isShown(event, filter)) {
@@ -57,6 +65,7 @@ async function show(context: Context, session: MonitorSession, filter: Filter, t
       const told = live !== null || (await emit({ json: event, text: (style) => [eventLine(event, style)] }));
       if (!told || tally.total >= filter.count) return;
     }
+    if (pause > 0) await setTimeout(pause);
   }
 }
 
@@ -72,24 +81,6 @@ function drawing({ live }: Context, tally: Tally): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** The demo's guest goes on whenever there is nothing else to do. */
-function running(demo: Demo | null, slowly: boolean): Disposable {
-  if (!demo) return { [Symbol.dispose]: () => {} };
-  let stopped = false;
-  const go = (): void => {
-    if (stopped) return;
-    demo.step();
-    if (slowly) setTimeout(go, STEP_MS);
-    else setImmediate(go);
-  };
-  go();
-  return {
-    [Symbol.dispose]() {
-      stopped = true;
-    },
-  };
-}
-
 async function watch(context: Context, domain: Domain, sources: MonitorSources, demo: Demo | null): Promise<Outcome> {
   const { options, signal, live } = context;
   const filter = readFilter(context);
@@ -99,9 +90,9 @@ async function watch(context: Context, domain: Domain, sources: MonitorSources, 
   const tally = new Tally();
   {
     using _session = session;
-    using _guest = running(demo, live !== null);
+    using _guest = demo?.start();
     using _table = drawing(context, tally);
-    await show(context, session, filter, tally);
+    await show(context, session, filter, tally, demo && live ? DEMO_PAUSE_MS : 0);
   }
   const { end } = session;
   const early = end?.cause === 'shutdown' || end?.cause === 'gone';

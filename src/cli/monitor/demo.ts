@@ -3,7 +3,7 @@
 import { HVMOP_guest_request_vm_event } from '../../abi/hvm/hvm_op.js';
 import { XENMEM_access } from '../../abi/memory.js';
 import { __HYPERVISOR_hvm_op } from '../../abi/xen.js';
-import { type Guest, ModelXen } from '../../model/index.js';
+import { type GuestResult, type Instruction, ModelXen, type ScriptCpu } from '../../model/index.js';
 import {
   xc_altp2m_create_view,
   xc_altp2m_set_domain_state,
@@ -25,26 +25,34 @@ export const DEMO_WATCH = `0x${WATCHED.toString(16)}:rx`;
 
 export interface Demo {
   readonly session: Session;
-  /** Has each vCPU that can run do its next step. */
-  step(): void;
+  /** Has the guest go to work; the end of the scope stops it. */
+  start(): Disposable;
 }
 
-type Step = (turn: number) => void;
-
-/** One vCPU's round, endlessly. */
-function vcpuSteps({ vcpus }: Guest, id: number, view: number): readonly Step[] {
-  const cpu = vcpus[id] ?? vcpus[0];
-  const process = (turn: number): bigint => BigInt(((turn % 3) + 1) * 2 + id) * BigInt(PAGE);
-  const store = (turn: number): void => void cpu.write(WATCHED * PAGE + id * 8, Uint8Array.of(turn));
-  const common: Step[] = [(turn) => void cpu.writeCr(3, process(turn)), store, (turn) => void cpu.cpuid(turn % 2)];
-  if (id === 0) {
-    return [
-      ...common,
-      () => void cpu.hypercall(__HYPERVISOR_hvm_op, HVMOP_guest_request_vm_event, 0),
-      (turn) => void cpu.wrmsr(MSR_LSTAR, 0xffff_ffff_8100_0000n + BigInt(turn)),
-    ];
+/** What vCPU 0 does, endlessly: an operating system's work. */
+function* system(cpu: ScriptCpu): Generator<Instruction, void, GuestResult> {
+  for (let turn = 0; ; turn++) {
+    yield* process(cpu, turn);
+    yield cpu.hypercall(__HYPERVISOR_hvm_op, HVMOP_guest_request_vm_event, 0);
+    yield cpu.wrmsr(MSR_LSTAR, 0xffff_ffff_8100_0000n + BigInt(turn & 0xff));
   }
-  return [() => void cpu.vmfunc(0, view), ...common, () => void cpu.vmfunc(0, 0), () => void cpu.int3(), store];
+}
+
+/** What vCPU 1 does: the same in another view, which it enters and leaves by itself, and a breakpoint. */
+function* inView(cpu: ScriptCpu, view: number): Generator<Instruction, void, GuestResult> {
+  for (let turn = 0; ; turn++) {
+    yield cpu.vmfunc(0, view);
+    yield* process(cpu, turn);
+    yield cpu.vmfunc(0, 0);
+    yield cpu.int3();
+  }
+}
+
+/** A process gets its turn, stores something and asks what processor this is. */
+function* process(cpu: ScriptCpu, turn: number): Generator<Instruction, void, GuestResult> {
+  yield cpu.writeCr(3, BigInt(((turn % 3) + 1) * 2 + cpu.id) * BigInt(PAGE));
+  yield cpu.write(WATCHED * PAGE + cpu.id * 8, Uint8Array.of(turn & 0xff));
+  yield cpu.cpuid(turn % 2);
 }
 
 export function openDemo(): Demo {
@@ -56,15 +64,16 @@ export function openDemo(): Demo {
   xc_altp2m_set_domain_state(xch, domid, true);
   const view = xc_altp2m_create_view(xch, domid, XENMEM_access.rwx);
   xc_altp2m_set_vcpu_enable_notify(xch, domid, 1, VE_PAGE);
-  const scripts = [0, 1].map((id) => ({ cpu: guest.vcpus[id], steps: vcpuSteps(guest, id, view), turn: 0 }));
   return {
     session: new Session(xen, new Map([[xen.domain(domid).uuid, 'demo']])),
-    step() {
-      for (const script of scripts) {
-        if (!script.cpu?.canRun) continue;
-        script.steps[script.turn % script.steps.length]?.(script.turn);
-        script.turn++;
-      }
+    start() {
+      const [first, second] = guest.vcpus;
+      const runs = [first.run(system), second?.run((cpu) => inView(cpu, view))];
+      return {
+        [Symbol.dispose]() {
+          for (const run of runs) run?.stop();
+        },
+      };
     },
   };
 }
