@@ -32,6 +32,8 @@ export class ArgoDriver extends RingDriver {
   readonly #allocate: RingAllocator | undefined;
   readonly #events: EventChannels;
   #look: NodeJS.Timeout | null = null;
+  /** Rings that Xen may hold a wait of this domain for: a message that gets through later does not end it. */
+  readonly #waits = new Map<string, V4vAddr>();
 
   /**
    * One driver can be open in a domain: VIRQ_ARGO has one port.
@@ -90,6 +92,7 @@ export class ArgoDriver extends RingDriver {
     const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
     if (length > this.maxSend) return -errno.EMSGSIZE;
     const rc = sendvRc(this.#xch, port, { aport: to.port, domain_id: to.domain }, pieces, messageType);
+    if (rc === -errno.EAGAIN) this.#waits.set(`${to.domain}:${to.port}`, to);
     if (rc !== -errno.EBUSY) return rc;
     this.#look ??= setTimeout(() => {
       this.#look = null;
@@ -107,13 +110,20 @@ export class ArgoDriver extends RingDriver {
     this.onSignal();
   };
 
+  protected stopWaiting(to: V4vAddr): void {
+    this.#waits.delete(`${to.domain}:${to.port}`);
+    this.#endWait(to);
+  }
+
   /** A question for no room at all finds it, and that ends the wait. */
-  protected stopWaiting({ port, domain }: V4vAddr): void {
+  #endWait({ port, domain }: V4vAddr): void {
     argo_notify(this.#xch, [{ aport: port, domain_id: domain }]);
   }
 
   protected shut(): void {
     if (this.#look) clearTimeout(this.#look);
+    for (const to of this.#waits.values()) this.#endWait(to);
+    this.#waits.clear();
     this.#events.close();
   }
 }

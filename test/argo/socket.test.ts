@@ -148,6 +148,23 @@ describe('ArgoSocket', () => {
     await assert.rejects(socket.send('z', to), /closed/);
   });
 
+  test('closing the driver ends waits that Xen holds although the messages got through', async () => {
+    const { xch, guest, waiters } = machine();
+    const driver = new ArgoDriver(xch);
+    const socket = new ArgoSocket(driver, { port: PORT });
+    const receiver = guest();
+    receiver.register(1, 0, { len: 128 });
+    const to = { domain: receiver.domid, port: 1 };
+    await socket.send('x'.repeat(90), to);
+    const waiting = socket.send('y'.repeat(90), to);
+    receiver.read(128); // without telling Xen
+    receiver.send(0, PORT, 'anything that signals dom0', { type: DGRAM });
+    await waiting;
+    assert.equal(waiters(receiver.domid), 1);
+    driver.close();
+    assert.equal(waiters(receiver.domid), 0);
+  });
+
   test('a receiver without a ring, or none at all, and what can never fit', async () => {
     const { xch, guest } = machine();
     using driver = new ArgoDriver(xch);

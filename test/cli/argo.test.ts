@@ -5,7 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { listenOn } from '#dist/cli/argo/listen.js';
-import { xc_interface_open } from '#dist/index.js';
+import { orStopWaiting } from '#dist/cli/argo/send.js';
+import { argo_sendv, xc_interface_open } from '#dist/index.js';
 import { ModelXen } from '#dist/model/index.js';
 import { Party } from '../model/argo/party.js';
 import { BIN, cleanEnvironment, fileOf, run, runInside, runJson, runJsonInside } from './run.js';
@@ -78,6 +79,20 @@ describe('argo send', () => {
     assert.equal(status, 1);
     assert.match(stderr, /ECONNREFUSED/);
   });
+});
+
+test('a send that finds the ring full leaves no wait behind', () => {
+  const xen = new ModelXen({ argo: true });
+  const xch = xc_interface_open({ hypervisor: xen });
+  const guest = new Party(xen, xen.createGuest({ memoryPages: 1024 }).domid);
+  guest.register(80, 0, { len: 128 });
+  const to = { aport: 80, domain_id: guest.domid };
+  const send = (): number => orStopWaiting(xch, to, () => argo_sendv(xch, 0, to, new Uint8Array(90)));
+  assert.equal(send(), 90);
+  assert.throws(send, /EAGAIN/);
+  assert.deepEqual(xen.argo.save()[0]?.rings[0]?.waiters, []);
+  assert.throws(() => argo_sendv(xch, 0, to, new Uint8Array(90)), /EAGAIN/);
+  assert.equal(xen.argo.save()[0]?.rings[0]?.waiters.length, 1);
 });
 
 describe('argo listen', () => {

@@ -1,7 +1,9 @@
 /** `xenctrl argo send`: one message to a ring of another domain. */
 
 import { readFileSync } from 'node:fs';
-import { argo_sendv } from '../../xc/argo.js';
+import { XenError } from '../../hypervisor/error.js';
+import { type ArgoAddress, argo_notify, argo_sendv } from '../../xc/argo.js';
+import type { XcInterface } from '../../xc/interface.js';
 import type { Command, Context, Outcome } from '../command.js';
 import { UsageError } from '../exit.js';
 import { XEN_OPTIONS } from '../option_list.js';
@@ -15,6 +17,16 @@ function readPayload({ operands, options }: Context): Uint8Array {
   const digits = (text === '-' ? readFileSync(0, 'latin1') : text).replace(/\s+/g, '');
   if (digits.length % 2 === 0 && /^[0-9a-f]*$/i.test(digits)) return Buffer.from(digits, 'hex');
   throw new UsageError('MESSAGE must be pairs of hexadecimal digits');
+}
+
+/** A full ring makes this domain wait for room in it; the command does not stay to hear of it. */
+export function orStopWaiting(xch: XcInterface, to: ArgoAddress, sendIt: () => number): number {
+  try {
+    return sendIt();
+  } catch (error) {
+    if (error instanceof XenError && error.code === 'EAGAIN') argo_notify(xch, [to]);
+    throw error;
+  }
 }
 
 export const send: Command = {
@@ -42,7 +54,9 @@ export const send: Command = {
     const message_type = numberOption(context, 'type') ?? DATAGRAM;
     return onXen(context, (session): Outcome => {
       const domid = readDomid(session, context.operands[0] ?? '');
-      const bytes = argo_sendv(session.xen.xch, source_port, { aport, domain_id: domid }, payload, message_type);
+      const { xch } = session.xen;
+      const to = { aport, domain_id: domid };
+      const bytes = orStopWaiting(xch, to, () => argo_sendv(xch, source_port, to, payload, message_type));
       return {
         json: { domid, aport, source_port, message_type, bytes },
         text: () => [`sent ${bytes} bytes to port ${aport} of domain ${domid}`],
