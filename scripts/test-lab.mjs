@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run test:lab`: the conformance tests on real Xen, by privcmd and by libxen in QEMU, the altp2m ones in Bochs, and
- * the difference run. `npm run test:lab -- PART...` runs only those: qemu-privcmd, qemu-libxen, bochs, difference.
+ * `npm run test:lab`: the conformance tests on real Xen, by privcmd and by libxen in QEMU, those of altp2m and of events in
+ * Bochs, and the difference run. `npm run test:lab -- PART...` runs only those: qemu-privcmd, qemu-libxen, bochs, difference.
  *
  * An emulator keeps one processor busy, so QEMU's parts and Bochs' run side by side where there are two. What a part
  * prints then comes when it ends.
@@ -37,7 +37,7 @@ const PARTS = {
       conformance(
         'bochs',
         'privcmd',
-        files().filter((file) => file.startsWith('altp2m')),
+        files().filter((file) => /^(altp2m|mem_access|monitor)/.test(file)),
         ['--timeout', '900'],
       ),
   },
