@@ -115,6 +115,7 @@ export const DOMAIN_CALLS: Readonly<Record<string, CallOnDomain>> = {
   xc_monitor_emul_unimplemented: (x, d) => xc.xc_monitor_emul_unimplemented(x, d, false),
   xc_monitor_vmexit: (x, d) => xc.xc_monitor_vmexit(x, d, false, false),
   xc_monitor_io: (x, d) => xc.xc_monitor_io(x, d, false),
+  xc_monitor_control_registers: (x, d) => xc.xc_monitor_control_registers(x, d),
   xc_monitor_emulate_each_rep: (x, d) => xc.xc_monitor_emulate_each_rep(x, d, false),
   xc_domain_nr_gpfns: (x, d) => xc.xc_domain_nr_gpfns(x, d),
   xc_domain_add_to_physmap: (x, d) => xc.xc_domain_add_to_physmap(x, d, NO_SPACE, 0, FRAME),

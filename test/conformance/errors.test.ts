@@ -74,6 +74,7 @@ xc_monitor_privileged_call             ESRCH  ESRCH    ESRCH      ESRCH      ESR
 xc_monitor_emul_unimplemented          ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
 xc_monitor_vmexit                      ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EOPNOTSUPP EEXIST EEXIST  EEXIST  EEXIST
 xc_monitor_io                          EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_monitor_control_registers           ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      ok         ok     ok      ok      ok
 xc_monitor_emulate_each_rep            ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EPERM      EINVAL     EINVAL EINVAL  EINVAL  EINVAL
 xc_domain_nr_gpfns                     ESRCH  ESRCH    ok         ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
 xc_domain_add_to_physmap               ESRCH  ESRCH    EACCES     ESRCH      ESRCH   EACCES     EACCES     EINVAL EINVAL  EINVAL  EINVAL
