@@ -9,7 +9,7 @@ export interface EventSource {
   attach(wake: () => void): void;
   /** The next event, or null. Throws when the ring cannot be used any more. */
   take(): MonitorEvent | null;
-  close(): void;
+  close(): Promise<void>;
   ended(): MonitorEnd | null;
 }
 
@@ -38,7 +38,7 @@ export function eventsOf(source: EventSource): AsyncIterableIterator<MonitorEven
       return result;
     },
     async return() {
-      source.close();
+      await source.close();
       return DONE;
     },
     [Symbol.asyncIterator]() {

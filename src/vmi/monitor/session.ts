@@ -12,6 +12,7 @@
  * ring is given back. So does the end of the process, but for SIGKILL (see `guard`).
  */
 
+import { setImmediate as turn } from 'node:timers/promises';
 import { errno } from '../../abi/errno.js';
 import { VM_EVENT_ABIS, type VmEventLayout, vmEventLayout } from '../../abi/vm_event.js';
 import { VIRQ_DOM_EXC } from '../../abi/xen.js';
@@ -183,7 +184,7 @@ export class MonitorSession implements Disposable, AsyncDisposable {
     return eventsOf({
       attach: (wake) => this.#attach({ wake, ended: wake }),
       take: () => this.#guarded(() => this.#loop.take()),
-      close: () => this.close(),
+      close: () => this[Symbol.asyncDispose](),
       ended: () => this.#end,
     });
   }
@@ -274,8 +275,26 @@ export class MonitorSession implements Disposable, AsyncDisposable {
     this.close();
   }
 
+  /**
+   * {@link close}, but the vCPUs get a turn of the event loop between their answers and the ring's end, so that they do what
+   * was held up. On real Xen they run at once; those of the model run from the event loop. The end of {@link events} does so.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#end === null) {
+      this.#undoAll();
+      try {
+        this.#loop.finish();
+      } catch {
+        this.#ringFailed = true;
+      }
+      await turn();
+      await turn();
+    }
     this.close();
+  }
+
+  #undoAll(): void {
+    for (const undo of this.#undo.splice(0).reverse()) quietly(undo);
   }
 
   #mustBeOpen(): void {
@@ -331,7 +350,7 @@ export class MonitorSession implements Disposable, AsyncDisposable {
     this.#end = end;
     for (const cleanUp of this.#cleanUp.splice(0)) cleanUp();
     this.#channels.onPending(null);
-    for (const undo of this.#undo.splice(0).reverse()) quietly(undo);
+    this.#undoAll();
     closeRing(this.#xch, this.domid, this.#ring.ring, this.#loop, this.#ringFailed);
     this.#channels.close();
     this.#consumer?.ended(end);

@@ -122,6 +122,19 @@ test('what nobody answers is what the guest would have had: CPUID goes on, #BP a
   assertFree(one);
 });
 
+test('a write that is held up when the agent leaves is done all the same', async () => {
+  const one = setup();
+  const { cpu, open } = one;
+  const script = cpu.run(function* (self) {
+    yield self.writeCr(3, 0x7000n);
+    return self.registers.get('cr3');
+  });
+  const session = open({ cr: { cr3: true } });
+  assert.deepEqual(await collect(session, 1, () => {}), ['write_ctrlreg']);
+  assert.deepEqual(await script.finished, { ended: 'returned', value: 0x7000n });
+  assertFree(one);
+});
+
 test('a full ring pauses vCPUs, and nothing is lost', async () => {
   const one = setup({ vcpus: 12 });
   const { guest, open } = one;
