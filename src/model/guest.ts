@@ -9,6 +9,7 @@ import type { CreateHost } from './ops/createdomain.js';
 import { ALTP2M_MODES, type GuestOptions } from './options.js';
 import { PageTables, type PageTablesOptions } from './paging/page_tables.js';
 import type { Vcpu } from './vcpu.js';
+import { isTraceSize } from './vmtrace.js';
 
 /** A guest of the software Xen. */
 export interface Guest {
@@ -34,7 +35,8 @@ export function guestConfig(xen: CreateHost, options: GuestOptions): DomainConfi
   // up to 4.18 the mode is a parameter, and up to 4.20 any host can have a domain with a mode
   const counted = atLeast(xen.release, '4.21');
   if (mode !== 0 && (!hap || nestedVirt || (counted && !xen.altp2mSupported))) refuse(errno.EINVAL);
-  if ((options.vmtraceSize ?? 0) > 0 && (!xen.cpu.pt || type !== 'hvm')) refuse(errno.EINVAL);
+  const { vmtraceSize = 0 } = options;
+  if (vmtraceSize !== 0 && (!xen.cpu.pt || type !== 'hvm' || !isTraceSize(vmtraceSize))) refuse(errno.EINVAL);
   if (type === 'hvm' && !hap && !xen.shadow) refuse(errno.EOPNOTSUPP);
   const nrAltp2m = counted ? (mode === 0 ? 0 : (options.nrAltp2m ?? 10)) : 10;
   if (nrAltp2m > 512) refuse(errno.EINVAL);
@@ -53,7 +55,7 @@ export function guestConfig(xen: CreateHost, options: GuestOptions): DomainConfi
     emulationFlags: type === 'hvm' ? 1 : 0,
     maxEvtchnPort: 1023,
     maxGrantFrames: 64,
-    vmtraceSize: options.vmtraceSize ?? 0,
+    vmtraceSize,
     abi: options.abi ?? 64,
   };
 }

@@ -25,6 +25,13 @@ export interface VmTraceState {
   readonly offset: number;
 }
 
+const MAX_SIZE = 64 << 20;
+
+/** Whether a buffer can have this size in bytes: a power of 2 from 4 KiB to 64 MiB (`sanitise_domain_config`). */
+export function isTraceSize(size: number): boolean {
+  return size >= PAGE_SIZE && size <= MAX_SIZE && Number.isInteger(Math.log2(size));
+}
+
 export class VmTrace {
   readonly #memory: MachineMemory;
   readonly #size: number;

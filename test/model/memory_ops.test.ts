@@ -87,6 +87,7 @@ describe('physmap', () => {
     ['a page that is not there', () => xc.xc_domain_add_to_physmap(hvm.xch, hvm.d, 2, 999, 5), 'EINVAL'],
     ['a foreign page without whose', () => xc.xc_domain_add_to_physmap(hvm.xch, hvm.d, 4, 1, 5), 'ENOSYS'],
     ['no space', () => xc.xc_domain_add_to_physmap(hvm.xch, hvm.d, 9, 0, 5), 'EINVAL'],
+    ['a frame that tables do not reach', () => xc.xc_domain_add_to_physmap(hvm.xch, hvm.d, 0, 0, 2 ** 36), 'EINVAL'],
     ['no frame', () => xc.xc_domain_add_to_physmap(hvm.xch, hvm.d, 0, 0, xc.INVALID_GFN), 'EINVAL'],
     ['a batch with whose, of none', () => xc.xc_domain_add_to_physmap_batch(hvm.xch, hvm.d, 1, 2, [1], [2]), 'EINVAL'],
   ];
@@ -256,6 +257,7 @@ describe('processor trace', () => {
       [() => xc.xc_vmtrace_enable(plain.xch, plain.d, 0), 'EINVAL'],
       [() => xc.xenforeignmemory_resource_size(plain.xch, plain.d, 2, 0), 'EINVAL'],
       [() => made({ vmtraceSize: 4096 }), 'EINVAL'],
+      [() => made({ vmtraceSize: 5000 }, { cpu: { pt: true } }), 'EINVAL'],
     ];
     for (const [run, expected] of rows) assert.equal(code(run), expected, String(run));
     assert.equal(xc.xc_physinfo(xch).capabilities.vmtrace, true);

@@ -18,8 +18,9 @@ import {
 import { errno } from '../../abi/errno.js';
 import { XEN_ALTP2M_limited } from '../../abi/hvm/params.js';
 import { atLeast, releaseIndex } from '../../abi/release.js';
-import { DOMID_FIRST_RESERVED, PAGE_SIZE } from '../../abi/xen.js';
+import { DOMID_FIRST_RESERVED } from '../../abi/xen.js';
 import type { Domain, DomainConfig } from '../domain.js';
+import { isTraceSize } from '../vmtrace.js';
 import type { Domctl } from './domctl.js';
 import type { SysctlHost } from './sysctl.js';
 
@@ -34,7 +35,6 @@ const MAX_GRANT_VERSION = 2;
 /** Xen's defaults: more than these a domain cannot ask for. */
 const MAX_GRANT_FRAMES = 64;
 const MAX_MAPTRACK_FRAMES = 1024;
-const MAX_TRACE = 64 << 20;
 const ALL_DEVICES = 0x7ff;
 /** How many `XEN_DOMCTL_CDF_*` flags each release knows, from 4.14 on. */
 const KNOWN_FLAGS: readonly number[] = [7, 7, 8, 8, 8, 8, 8, 9, 9];
@@ -134,11 +134,11 @@ function checkLimits(host: CreateHost, read: (field: string) => number): number 
   return read('cpupool_id') === 0 ? 0 : -errno.ESRCH;
 }
 
-/** The processor must have Processor Trace, the domain must be HVM, and the buffer a power of 2 from 4 KiB to 64 MiB. */
+/** The processor must have Processor Trace, and the domain must be HVM. */
 function checkTrace(host: CreateHost, flags: number, size: number): number {
   if (size === 0) return 0;
   if (!host.cpu.pt || !(flags & XEN_DOMCTL_CDF_hvm)) return -errno.EINVAL;
-  return size < PAGE_SIZE || size > MAX_TRACE || (size & (size - 1)) !== 0 ? -errno.EINVAL : 0;
+  return isTraceSize(size) ? 0 : -errno.EINVAL;
 }
 
 /** Any negative number means Xen's own. */

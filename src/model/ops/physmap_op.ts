@@ -17,6 +17,8 @@ import { type Caller, xsmTarget } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { ORDER_4K } from '../p2m.js';
 
+/** Frames that tables of four levels reach. */
+const FRAMES_IN_REACH = 2 ** 36;
 /** "No frame", as a number: all frames are below. */
 const INVALID = 2 ** 64;
 
@@ -79,6 +81,7 @@ function addOne(domain: Domain, space: number, idx: number, gpfn: number): numbe
   if (before.present && before.mfn !== mfn) domain.depopulate(gpfn);
   const old = space === XENMAPSPACE_gmfn || space === XENMAPSPACE_gmfn_range ? idx : domain.shownAt(mfn);
   if (old !== null) domain.unmapHost(old);
+  if (gpfn >= FRAMES_IN_REACH) return -errno.EINVAL; // found out when the entry is to be written
   domain.mapHost(gpfn, mfn, ORDER_4K);
   return 0;
 }
