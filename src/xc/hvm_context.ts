@@ -43,7 +43,7 @@ const PARTIAL_ROOM = 4096;
  * @param typecode `HVM_SAVE_CODE_*`: 2 is a vCPU's registers, `hvm_hw_cpu`
  * @param instance the vCPU, where there is a record for each
  * @throws XenError `EINVAL`: the domain is neither HVM nor PVH, or it is the caller, or there is no such type. `ENOENT`:
- *   there is no such instance: no such vCPU, or it is down. `ENOMEM`. `ESRCH`. `EPERM`.
+ *   there is no such instance. `ENODATA`: the vCPU is down. `ENOMEM`. `ESRCH`. `EPERM`.
  */
 export function xc_domain_hvm_getcontext_partial(
   xch: XcInterface,

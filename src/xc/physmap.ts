@@ -127,7 +127,7 @@ export function xc_domain_add_to_physmap_batch(
 /**
  * Has a frame of a domain show nothing. The page stays the domain's, without a frame.
  *
- * @throws XenError `ENOENT`: the frame shows nothing. `ESRCH`. `EPERM`.
+ * @throws XenError `ENOENT`: the frame shows nothing. `EACCES`: a PV domain. `ESRCH`. `EPERM`.
  */
 export function xc_domain_remove_from_physmap(xch: XcInterface, domid: number, gpfn: number | bigint): void {
   checkDomid(domid);

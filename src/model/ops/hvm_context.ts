@@ -55,8 +55,10 @@ export function getHvmContextPartial(call: Domctl, domain: Domain): number {
   const code = view.getUint32(u + P.type, true);
   if (domain === caller.domain || !domain.isHvm || domain.dying) return -errno.EINVAL;
   if (code <= HVM_SAVE_CODE_HEADER || code > LAST_CODE) return -errno.EINVAL;
-  const vcpu = domain.vcpus[view.getUint32(u + P.instance, true)];
-  if (code !== HVM_SAVE_CODE_CPU || !vcpu?.online) return -errno.ENOENT;
+  const instance = view.getUint32(u + P.instance, true);
+  if (code !== HVM_SAVE_CODE_CPU || instance >= domain.config.maxVcpus) return -errno.ENOENT;
+  const vcpu = domain.vcpus[instance];
+  if (!vcpu?.online) return -errno.ENODATA;
   const buffer = getU64(view, u + P.buffer);
   if (buffer !== 0) {
     if (getU64(view, u + P.bufsz) < hvm_hw_cpu.size) return -errno.ENOBUFS;

@@ -111,6 +111,7 @@ export function removeFromPhysmap(caller: Caller, address: number): number {
   if (!domain) return -errno.ESRCH;
   const denied = xsmTarget(caller, domain);
   if (denied) return denied;
+  if (!domain.isHvm) return -errno.EACCES;
   const gpfn = getU64(view, at + REMOVE.at.gpfn);
   if (!domain.p2m.lookup(gpfn).present) return -errno.ENOENT;
   domain.unmapHost(gpfn);
