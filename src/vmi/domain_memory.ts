@@ -71,14 +71,6 @@ export class DomainMemory implements MemorySource {
   }
 
   readFrames(first: number, count: number, target: Uint8Array, present: Uint8Array): number {
-    if (this.#xch.hypervisor.kind === 'model') {
-      // it cannot show a frame in two mappings of several: one by one then, which there costs no more
-      const read = (frame: number): Uint8Array | null => {
-        using mapping = this.#map([frame], PROT_READ);
-        return mapping && mapping.errors[0] === 0 ? mapping.bytes.slice() : null;
-      };
-      return readEachFrame(read, first, count, target, present);
-    }
     let found = 0;
     for (let done = 0; done < count; done += BATCH) {
       const pages = Math.min(BATCH, count - done);
@@ -89,21 +81,36 @@ export class DomainMemory implements MemorySource {
 
   #readBatch(first: number, count: number, target: Uint8Array, present: Uint8Array): number {
     const frames = Array.from({ length: count }, (_, i) => first + i);
-    using mapping = this.#map(frames, PROT_READ);
+    const run = this.#mapRun(frames);
+    if (run === 'taken') return readEachFrame((frame) => this.#copy(frame), first, count, target, present);
+    using mapping = run;
+    present.fill(0, 0, count);
+    if (!mapping) return 0;
     let found = 0;
-    if (mapping?.errors.every((rc) => rc === 0)) {
-      target.set(mapping.bytes);
-      present.fill(1, 0, count);
-      return count;
-    }
     for (let i = 0; i < count; i++) {
-      const there = mapping !== null && mapping.errors[i] === 0;
-      if (there) target.set(mapping.bytes.subarray(i * 4096, (i + 1) * 4096), i * 4096);
-      else target.fill(0, i * 4096, (i + 1) * 4096);
-      present[i] = there ? 1 : 0;
-      if (there) found++;
+      if (mapping.errors[i] !== 0) continue;
+      target.set(mapping.bytes.subarray(i * 4096, (i + 1) * 4096), i * 4096);
+      present[i] = 1;
+      found++;
     }
     return found;
+  }
+
+  /** `'taken'`: the model cannot show a frame in two mappings of several, and one of these is in such a one. */
+  #mapRun(frames: readonly number[]): ForeignMapping | null | 'taken' {
+    if (this.#xch.hypervisor.kind !== 'model') return this.#map(frames, PROT_READ);
+    this.drop();
+    try {
+      return this.#map(frames, PROT_READ);
+    } catch (error) {
+      if (error instanceof XenError || error instanceof TypeError) throw error;
+      return 'taken';
+    }
+  }
+
+  #copy(frame: number): Uint8Array | null {
+    using mapping = this.#map([frame], PROT_READ);
+    return mapping?.errors[0] === 0 ? mapping.bytes.slice() : null;
   }
 
   drop(): void {

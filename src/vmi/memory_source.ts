@@ -37,7 +37,7 @@ export interface MemorySource extends Disposable {
   /**
    * Copies frames `first` to `first + count - 1`, for long runs: it keeps nothing mapped.
    *
-   * @param target at least `count` * 4096 bytes; a frame without memory becomes zeroes
+   * @param target at least `count` * 4096 bytes; what is there for a frame without memory is of no meaning
    * @param present for each frame 1, or 0 where there is no memory
    * @returns how many have memory
    */
@@ -61,7 +61,6 @@ export function readEachFrame(
   for (let i = 0; i < count; i++) {
     const bytes = read(first + i);
     if (bytes) target.set(bytes, i * 4096);
-    else target.fill(0, i * 4096, (i + 1) * 4096);
     present[i] = bytes ? 1 : 0;
     if (bytes) found++;
   }
