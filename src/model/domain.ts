@@ -3,32 +3,29 @@
 import { XEN_X86_EMU_LAPIC } from '../abi/domctl.js';
 import { errno } from '../abi/errno.js';
 import { HVM_PARAM_ALTP2M, HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
-import type { Release } from '../abi/release.js';
 import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
-import { PAGE_SIZE, VIRQ_DEBUGGER, VIRQ_DOM_EXC } from '../abi/xen.js';
+import { VIRQ_DEBUGGER, VIRQ_DOM_EXC } from '../abi/xen.js';
 import { ACCESS_RWX } from './access.js';
-import { Altp2m, type Altp2mState } from './altp2m.js';
-import type { ConsoleRing } from './console_ring.js';
-import { type EventPortState, EventPorts } from './event_channels.js';
+import { Altp2m } from './altp2m.js';
+import type { DomainConfig, DomainState } from './domain_config.js';
+import { EventPorts } from './event_channels.js';
 import { forkPage, resetFork } from './fork.js';
-import { FrameTypes, type FrameTypesState } from './frame_types.js';
+import { FrameTypes } from './frame_types.js';
 import { GrantFrames } from './grant_frames.js';
+import type { Host } from './host.js';
 import { newParams } from './hvm_params.js';
-import type { MachineMemory } from './machine_memory.js';
-import type { Cpu } from './options.js';
-import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mEntry, type P2mState, type PageOrder } from './p2m.js';
-import type { Scheduler } from './scheduler.js';
+import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mEntry, type PageOrder } from './p2m.js';
+import { PagingPool } from './paging_pool.js';
 import { SharedInfo } from './shared_info.js';
-import { Vcpu, type VcpuState } from './vcpu.js';
+import { Vcpu } from './vcpu.js';
 import { ListenerPorts, type MonitorListener } from './vm_event/listener.js';
 import {
   type MonitorOptions,
-  type MonitorState,
   noMonitorOptions,
   restoreMonitorOptions,
   saveMonitorOptions,
 } from './vm_event/monitor_options.js';
-import { VmEventRing, type VmEventRingState, type XenPorts } from './vm_event/ring.js';
+import { VmEventRing, type XenPorts } from './vm_event/ring.js';
 
 const SUPERPAGES: readonly PageOrder[] = [ORDER_1G, ORDER_2M];
 
@@ -37,80 +34,8 @@ const APIC_PAGE = 0xf_ee00;
 /** Frames that tables of four levels reach: 48 bits of address, whatever the processor says it can. */
 const FRAMES_IN_REACH = 2 ** 36;
 
-/** `hap_enable` gives a new domain's page tables 256 pages. */
-const INITIAL_PAGING_POOL = 256;
-/** Pages of it that a domain uses for more than the tables of its memory. */
-const PAGING_POOL_BASE = 11;
-
-/** What a domain is made with. */
-export interface DomainConfig {
-  readonly domid: number;
-  readonly type: 'hvm' | 'pv';
-  readonly hap: boolean;
-  readonly nestedVirt: boolean;
-  readonly maxVcpus: number;
-  readonly handle: Uint8Array;
-  readonly altp2mMode: number;
-  /** Views that altp2m may have: 10 up to Xen 4.20. */
-  readonly nrAltp2m: number;
-  readonly ssidref: number;
-  readonly emulationFlags: number;
-  /** The last event channel port that it may have. */
-  readonly maxEvtchnPort: number;
-  /** Frames that its grant table may have. */
-  readonly maxGrantFrames: number;
-  /** Bytes of each vCPU's trace buffer; 0: there are none. */
-  readonly vmtraceSize: number;
-  /** Width of the pointers in its hypercalls. Default 64. */
-  readonly abi?: 32 | 64;
-}
-
-/** A saved {@link Domain}: plain JSON. */
-export interface DomainState {
-  readonly config: Omit<DomainConfig, 'handle'> & { readonly handle: string };
-  /** 64 bits each, in decimal digits. */
-  readonly params: readonly string[];
-  readonly defaultAccess: number;
-  readonly maxPages: number;
-  readonly totPages: number;
-  readonly pagingPoolBytes: number;
-  readonly pauseCount: number;
-  readonly shutdownCode: number | null;
-  readonly accessRequired: boolean;
-  readonly debugged: boolean;
-  readonly p2m: P2mState;
-  /** Absent in those of earlier releases. */
-  readonly frameTypes?: FrameTypesState;
-  readonly altp2m: Altp2mState;
-  readonly vcpus: readonly VcpuState[];
-  readonly events: readonly EventPortState[];
-  readonly monitor: MonitorState;
-  readonly ring: VmEventRingState | null;
-  readonly memSharing: boolean;
-  /** Whose fork it is. */
-  readonly parent: number | null;
-  readonly sharedInfo: number | null;
-  readonly grants: readonly number[];
-  /** Machine frame of Xen's, and the frame that shows it. */
-  readonly shown: readonly (readonly [mfn: number, gfn: number])[];
-}
-
-/** What a domain needs of the machine that it runs on. */
-export interface Host {
-  readonly release: Release;
-  readonly cpu: Cpu;
-  readonly memory: MachineMemory;
-  readonly console: ConsoleRing;
-  /** Built with memory sharing. */
-  readonly memSharing: boolean;
-  /** Takes a hypercall that a guest's vCPU makes. */
-  guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number;
-  /** Raises a global virtual interrupt: dom0's, or that of the domain which was made its handler. */
-  sendGlobalVirq(virq: number): void;
-  setVirqHandler(virq: number, domain: Domain): void;
-  /** Runs what vCPUs are given to do. */
-  readonly scheduler: Scheduler;
-}
+export type { DomainConfig, DomainState } from './domain_config.js';
+export type { Host } from './host.js';
 
 export class Domain {
   readonly config: DomainConfig;
@@ -120,6 +45,7 @@ export class Domain {
   readonly p2m = new P2m();
   readonly frameTypes = new FrameTypes();
   readonly altp2m: Altp2m;
+  readonly pagingPool: PagingPool;
   readonly sharedInfo: SharedInfo;
   readonly grants: GrantFrames;
   /** Frames of Xen's that it sees, and where. */
@@ -132,7 +58,6 @@ export class Domain {
   totPages = 0;
   /** UUID. */
   readonly handle: Uint8Array;
-  #pagingPoolPages = 0;
   #pauseCount = 1;
   /** Null while it runs; else a `SHUTDOWN_*` reason. */
   shutdownCode: number | null = null;
@@ -154,7 +79,7 @@ export class Domain {
     this.host = host;
     this.config = config;
     this.handle = config.handle.slice();
-    if (config.hap && host.memory.reserve(INITIAL_PAGING_POOL)) this.#pagingPoolPages = INITIAL_PAGING_POOL;
+    this.pagingPool = new PagingPool(host.memory, this.p2m, config.hap);
     this.params = newParams(config.altp2mMode, host.cpu.vendor);
     this.altp2m = new Altp2m(this);
     this.sharedInfo = new SharedInfo(host.memory);
@@ -408,9 +333,9 @@ export class Domain {
     this.sharedInfo.free();
     this.grants.free();
     for (const vcpu of this.vcpus) vcpu.trace?.free();
-    if (this.isHvm) this.resizePagingPool(0);
+    if (this.isHvm) this.pagingPool.resize(0);
     const end = (): void => {
-      this.host.memory.release(this.#pagingPoolPages);
+      this.pagingPool.free();
       gone();
       this.host.sendGlobalVirq(VIRQ_DOM_EXC);
     };
@@ -422,25 +347,6 @@ export class Domain {
     else this.host.sendGlobalVirq(VIRQ_DOM_EXC);
   }
 
-  get pagingPoolBytes(): number {
-    return this.#pagingPoolPages * PAGE_SIZE;
-  }
-
-  /**
-   * Makes the paging pool so many pages, or as near to that as it goes.
-   *
-   * @returns 0, or -ENOMEM: tables use more, or the machine has less
-   */
-  resizePagingPool(pages: number): number {
-    const { memory } = this.host;
-    const had = this.#pagingPoolPages;
-    const now = Math.min(Math.max(pages, PAGING_POOL_BASE + this.p2m.tables), had + memory.freePages);
-    memory.release(had);
-    memory.reserve(now);
-    this.#pagingPoolPages = now;
-    return now === pages ? 0 : -errno.ENOMEM;
-  }
-
   /** What {@link restore} and {@link restoreRing} need to make this domain again. The agent is no part of it, its ring is. */
   save(): DomainState {
     return {
@@ -449,7 +355,7 @@ export class Domain {
       defaultAccess: this.defaultAccess,
       maxPages: this.maxPages,
       totPages: this.totPages,
-      pagingPoolBytes: this.pagingPoolBytes,
+      pagingPoolBytes: this.pagingPool.bytes,
       pauseCount: this.pauseCount,
       shutdownCode: this.shutdownCode,
       accessRequired: this.accessRequired,
@@ -474,7 +380,7 @@ export class Domain {
     this.defaultAccess = state.defaultAccess;
     this.maxPages = state.maxPages;
     this.totPages = state.totPages;
-    this.#pagingPoolPages = state.pagingPoolBytes / PAGE_SIZE;
+    this.pagingPool.restore(state.pagingPoolBytes);
     this.#pauseCount = state.pauseCount;
     this.shutdownCode = state.shutdownCode;
     this.accessRequired = state.accessRequired;

@@ -26,7 +26,7 @@ export function fork(child: Domain, parent: Domain): number {
   child.adopt(parent);
   child.maxPages = parent.maxPages;
   child.makeVcpus();
-  child.resizePagingPool(parent.pagingPoolBytes / 4096);
+  child.pagingPool.resize(parent.pagingPool.bytes / 4096);
   const rc = copySettings(child, parent);
   if (rc) child.orphan();
   return rc;

@@ -170,7 +170,7 @@ function startGuest(xen: ModelXen, options: ScenarioGuest, at: string): Scenario
   const { name = null, paused = false, views = [], altp2mOn = views.length > 0, ...rest } = options;
   const guest = attempt(at, () => xen.createGuest(rest));
   const { altp2m, isHvm } = guest.domain;
-  if (isHvm) guest.domain.resizePagingPool(PAGING_POOL);
+  if (isHvm) guest.domain.pagingPool.resize(PAGING_POOL);
   if (altp2mOn) {
     if (!isHvm || !xen.altp2mSupported || (rest.altp2m ?? 'disabled') === 'disabled') {
       const why = xen.altp2mSupported ? 'the guest has no altp2m mode' : 'this machine has no altp2m';

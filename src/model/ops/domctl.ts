@@ -172,10 +172,10 @@ function pagingPool(call: Domctl, cmd: number, domain: Domain): number {
   if (!atLeast(host.release, '4.17')) return -errno.ENOSYS;
   if (!domain.isHvm) return -errno.EOPNOTSUPP;
   if (cmd === XEN_DOMCTL_get_paging_mempool_size) {
-    putU64(view, u, domain.pagingPoolBytes);
+    putU64(view, u, domain.pagingPool.bytes);
     return call.reply();
   }
   const bytes = getU64(view, u);
   if (bytes % PAGE_SIZE !== 0 || bytes / PAGE_SIZE > 0xffff_ffff) return -errno.EINVAL;
-  return domain.resizePagingPool(bytes / PAGE_SIZE);
+  return domain.pagingPool.resize(bytes / PAGE_SIZE);
 }
