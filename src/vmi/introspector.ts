@@ -66,11 +66,11 @@ export class Introspector implements Disposable {
   }
 
   /**
-   * Looks into a saved image: a file's name, or one that is open.
+   * Looks into a saved image: a file's name, one that is open, or any memory that the caller has.
    *
    * @throws ImageFormatError the file's structure is broken
    */
-  static image(image: string | MemoryImage, options: { readonly translations?: number } = {}): Introspector {
+  static image(image: string | MemorySource, options: { readonly translations?: number } = {}): Introspector {
     const source = typeof image === 'string' ? MemoryImage.open(image) : image;
     return new Introspector(source, null, -1, options.translations ?? 16384);
   }

@@ -35,7 +35,7 @@ function rows(linux: Linux): unknown[][] {
 
 /** An introspector over memory that a test made. */
 function over(memory: TestMemory): Introspector {
-  return Introspector.image(memory as unknown as MemoryImage);
+  return Introspector.image(memory);
 }
 
 async function find(options: SampleOptions = {}) {

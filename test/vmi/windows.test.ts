@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ModelXen } from '#dist/model/index.js';
-import type { MemoryImage } from '#dist/vmi/image.js';
 import { Introspector } from '#dist/vmi/introspector.js';
 import { Profile } from '#dist/vmi/profile.js';
 import { Windows } from '#dist/vmi/windows.js';
@@ -12,7 +11,7 @@ import { PROCESSES, sampleWindows } from './sample_windows.js';
 import type { TestMemory } from './test_memory.js';
 
 function over(memory: TestMemory): Introspector {
-  return Introspector.image(memory as unknown as MemoryImage);
+  return Introspector.image(memory);
 }
 
 const LINKS = 0x448;
