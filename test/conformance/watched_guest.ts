@@ -15,8 +15,8 @@ import type { Target } from './target.js';
 const HVM_OP = 34;
 const HVMOP_GUEST_REQUEST_VM_EVENT = 24;
 const NOT_FINISHED = new GuestResult(null, false);
-/** Turns of the event loop that a modelled vCPU waits for an answer. */
-const PATIENCE = 200;
+/** How long a modelled vCPU waits for an answer. */
+const PATIENCE_MS = 1500;
 
 /** What it can be asked to do: 32 bits, paging off, privilege level 0. `value` of an outcome is eax. */
 export interface WatchedGuest extends Disposable {
@@ -143,7 +143,7 @@ class ModelWatchedGuest implements WatchedGuest {
 
   async #done(begin: () => GuestResult): Promise<GuestOutcome> {
     let result = await this.#begun(begin);
-    for (let turn = 0; turn < PATIENCE && !result.finished; turn++) {
+    for (const end = Date.now() + PATIENCE_MS; !result.finished && Date.now() < end; ) {
       await nextTurn();
       result = this.#vcpu.retry() ?? result;
     }
@@ -153,7 +153,7 @@ class ModelWatchedGuest implements WatchedGuest {
 
   /** An event that is not answered yet keeps the vCPU from its next instruction. */
   async #begun(begin: () => GuestResult): Promise<GuestResult> {
-    for (let turn = 0; turn < PATIENCE && !this.#vcpu.canRun; turn++) await nextTurn();
+    for (const end = Date.now() + PATIENCE_MS; !this.#vcpu.canRun && Date.now() < end; ) await nextTurn();
     return this.#vcpu.canRun ? begin() : NOT_FINISHED;
   }
 }

@@ -109,7 +109,7 @@ const CALLS: readonly Call[] = [
     (x) => memory.xc_domain_increase_reservation(x, 1, 1, 0, 0),
     'xc_domain_increase_reservation(domid=1, nr=1, order=0, flags=0) = 1',
   ],
-  [(x) => memory.xc_domain_maximum_gpfn(x, 1), 'xc_domain_maximum_gpfn(domid=1) = 1024'],
+  [(x) => memory.xc_domain_maximum_gpfn(x, 1), 'xc_domain_maximum_gpfn(domid=1) = 1043968'],
   [(x) => xc_map_foreign_range(x, 1, 5000, 1, 4).close(), 'mapForeign(domid=1, gfns=[0x4, 0x5], prot=r) = 0'],
   [(x) => xc_map_foreign_range(x, 9, 1, 3, 4), 'mapForeign(domid=9, gfns=[0x4], prot=rw) = -ESRCH'],
   [(x) => version.xc_version(x, 0), 'xc_version(cmd=version) = 4.17'],
