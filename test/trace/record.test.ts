@@ -134,7 +134,7 @@ describe('a recorded session', () => {
     });
     matchesInFull(recording);
     assert.equal(recording.exact, false);
-    assert.match(recording.notes?.join('\n') ?? '', /domain 1 existed before[^]*views of domain 1/);
+    assert.match(recording.notes?.join('\n') ?? '', /domain 1 existed before[\s\S]*views of domain 1/);
   });
 
   test('holds memory access of the host, with and without an agent', () => {
