@@ -37,7 +37,7 @@ const PARTS = {
       conformance(
         'bochs',
         'privcmd',
-        files().filter((file) => /^(altp2m|mem_access|monitor)/.test(file)),
+        files().filter((file) => /^(altp2m|mem_access|monitor|stealth)/.test(file)),
         ['--timeout', '900'],
       ),
   },

@@ -35,7 +35,7 @@ export interface MonitorCounters {
  * Handles one event. It is answered when the handler returns; if that is a promise, when it settles, and other events are
  * handled meanwhile. Without a promise the event object is used again for the next event: do not keep it.
  */
-export type MonitorHandler = (event: MonitorEvent) => void | Promise<void>;
+export type MonitorHandler = (event: MonitorEvent) => unknown;
 
 /** What the loop needs of Xen. */
 export interface MonitorPort {
@@ -47,6 +47,11 @@ export interface MonitorPort {
 
 const VECTOR_DB = 1;
 const VECTOR_BP = 3;
+
+/** Handlers may be short functions that return whatever `respond` gave. @internal */
+export function isPromise(result: unknown): result is PromiseLike<unknown> {
+  return typeof result === 'object' && result !== null && 'then' in result && typeof result.then === 'function';
+}
 
 /** Rounds that one {@link MonitorLoop.drain} makes at most while a busy guest keeps the ring filled. */
 const MOST_ROUNDS = 64;
@@ -116,22 +121,19 @@ export class MonitorLoop implements AnswerSink {
   #handle(handler: MonitorHandler, frame: Frame): void {
     this.counters.events++;
     frame.open = true;
-    let result: void | Promise<void>;
+    let result: unknown;
     try {
       result = handler(this.#set.current());
     } catch (error) {
       this.#threw(frame, error);
       return;
     }
-    if (result === undefined) {
-      if (frame.open) this.#answerFor(frame);
-    } else {
-      this.#keep(frame, result);
-    }
+    if (isPromise(result)) this.#keep(frame, result);
+    else if (frame.open) this.#answerFor(frame);
   }
 
   /** The handler goes on with the event: it keeps the objects, and the next event gets others. */
-  #keep(frame: Frame, result: Promise<void>): void {
+  #keep(frame: Frame, result: PromiseLike<unknown>): void {
     this.#set = new EventSet(this, new Frame(this.#ring));
     if (frame.open) {
       frame.copyData();

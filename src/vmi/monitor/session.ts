@@ -29,7 +29,7 @@ import { domainEnd, type MonitorEnd } from './domain_end.js';
 import type { MonitorEvent } from './event.js';
 import { eventsOf } from './events.js';
 import { startGuard } from './guard.js';
-import { type MonitorCounters, type MonitorHandler, MonitorLoop } from './loop.js';
+import { isPromise, type MonitorCounters, type MonitorHandler, MonitorLoop } from './loop.js';
 import { recoverMonitor } from './recover.js';
 import { MonitorRing } from './ring.js';
 import { checkSources, enableSources, type MonitorSources } from './sources.js';
@@ -240,7 +240,7 @@ export class MonitorSession implements Disposable, AsyncDisposable {
     const failed = (error: unknown): void => this.#finish({ cause: 'failed', error });
     const stopped = (): boolean => this.#end !== null;
     const synchronous: MonitorHandler = (event) => {
-      if ((handler(event) as unknown) === undefined) return;
+      if (!isPromise(handler(event))) return;
       throw new TypeError('run() blocks its thread, so its handler cannot be async: use serve()');
     };
     while (this.#end === null) {
