@@ -247,7 +247,7 @@ test('each request gets exactly one answer of its own vCPU, whatever the agent d
         else if (what === 'twice') event.respond() && event.respond({ deny: true });
         else if (what === 'bad') event.respond({ view: -1 });
         else if (what === 'registers') event.respond({ registers: { rip: event.regs.rip + 1n } });
-        else if (what === 'keep') return new Promise((resolve) => settle.push(resolve));
+        else if (what === 'keep') return new Promise<void>((resolve) => settle.push(resolve));
         return undefined;
       };
       for (const [one, , pause] of steps) {
