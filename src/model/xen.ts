@@ -3,19 +3,7 @@
 import { errno } from '../abi/errno.js';
 import { HVM_PARAM_MONITOR_RING_PFN } from '../abi/hvm/params.js';
 import { isRelease, type Release } from '../abi/release.js';
-import {
-  __HYPERVISOR_argo_op,
-  __HYPERVISOR_domctl,
-  __HYPERVISOR_event_channel_op,
-  __HYPERVISOR_grant_table_op,
-  __HYPERVISOR_hvm_op,
-  __HYPERVISOR_memory_op,
-  __HYPERVISOR_sched_op,
-  __HYPERVISOR_sysctl,
-  __HYPERVISOR_xen_version,
-  DOMID_FIRST_RESERVED,
-  PAGE_SIZE,
-} from '../abi/xen.js';
+import { DOMID_FIRST_RESERVED, PAGE_SIZE } from '../abi/xen.js';
 import { Arena } from '../hypervisor/arena.js';
 import { checkU16 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
@@ -24,27 +12,19 @@ import type { GrantTable } from '../hypervisor/grant_table.js';
 import type { ForeignMapping, Hypervisor } from '../hypervisor/port.js';
 import type { V4vPort } from '../hypervisor/v4v_port.js';
 import { ARGO_MODES, Argo, type ArgoState } from './argo/argo.js';
-import { argoOp } from './argo/op.js';
 import { type Caller, lookupDomain } from './caller.js';
 import { ArenaMemory, GuestMemory } from './caller_memory.js';
 import { ModelConnection } from './connection.js';
 import { ConsoleRing } from './console_ring.js';
+import { makeDom0 } from './dom0.js';
 import { Domain, type DomainConfig, type DomainState } from './domain.js';
 import { EvtchnDevice } from './evtchn_device.js';
 import { mapForeign } from './foreign_mapping.js';
 import { OpenGnttab } from './gnttab_device.js';
 import { asGuest, type Guest, guestConfig } from './guest.js';
+import { type HypercallHost, hypercall } from './hypercall.js';
 import { MachineMemory, type MachineMemoryState } from './machine_memory.js';
-import type { CreateHost } from './ops/createdomain.js';
 import { dmOp } from './ops/dm_op.js';
-import { domctl } from './ops/domctl.js';
-import { eventChannelOp } from './ops/event_channel_op.js';
-import { grantTableOp } from './ops/grant_table_op.js';
-import { hvmOp } from './ops/hvm_op.js';
-import { memoryOp } from './ops/memory_op.js';
-import { schedOp } from './ops/sched_op.js';
-import { sysctl } from './ops/sysctl.js';
-import { xenVersion } from './ops/xen_version.js';
 import { type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
 import { mapResource, resourceSize } from './resource.js';
@@ -56,9 +36,6 @@ import type { Vcpu } from './vcpu.js';
 /** Where the arena seems to be in dom0's address space. Any address will do; this one looks like a mapping. */
 const ARENA_BASE = 0x7f00_0000_0000;
 const DEFAULT_PAGES = 2 ** 30;
-const DOM0_PAGES = 0x4_0000;
-/** What dom0 may ask for beyond that, for the rings of its programs say: as `dom0_mem=1G,max:1088M` has it. */
-const DOM0_SPARE_PAGES = 0x4000;
 /** Where libxc's domain builder sets the monitor ring's frame aside: among the special pages below 0xff000. */
 const MONITOR_RING_PFN = 0xfeff9;
 
@@ -83,7 +60,7 @@ export interface Fault {
   readonly times?: number;
 }
 
-export class ModelXen implements Hypervisor, CreateHost {
+export class ModelXen implements Hypervisor, HypercallHost {
   readonly kind = 'model';
   readonly release: Release;
   readonly cpu: Cpu;
@@ -107,7 +84,8 @@ export class ModelXen implements Hypervisor, CreateHost {
   readonly #evtchn: EvtchnDevice;
   readonly #openEvents: EventChannels[] = [];
   readonly #openGrants: GrantTable[] = [];
-  readonly #altp2mBooted: boolean;
+  /** @internal */
+  readonly altp2mBooted: boolean;
   /** @internal */
   readonly dom0Caller: Caller;
   readonly #kernels = new WeakMap<Vcpu, Caller>();
@@ -123,7 +101,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.cpu = completeCpu(options.cpu);
     this.shadow = options.shadow ?? false;
     this.memSharing = options.memSharing ?? false;
-    this.#altp2mBooted = altp2m;
+    this.altp2mBooted = altp2m;
     if (!ARGO_MODES.includes(argo)) throw new RangeError(`argo must be one of ${ARGO_MODES.join(', ')}`);
     this.argo = new Argo(argo, this.domains);
     this.v4v = v4vOf(options);
@@ -138,7 +116,7 @@ export class ModelXen implements Hypervisor, CreateHost {
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
     this.#seed = options.seed ?? 0;
     this.scheduler = new Scheduler(this.#seed);
-    this.dom0 = this.#makeDom0();
+    this.dom0 = makeDom0((config) => this.add(config));
     this.#evtchn = new EvtchnDevice({
       ports: this.dom0.events,
       domid: this.dom0.domid,
@@ -158,7 +136,7 @@ export class ModelXen implements Hypervisor, CreateHost {
 
   /** Whether this machine and its command line offer altp2m. */
   get altp2mSupported(): boolean {
-    return this.#altp2mBooted && this.cpu.hap && this.cpu.vendor === 'intel';
+    return this.altp2mBooted && this.cpu.hap && this.cpu.vendor === 'intel';
   }
 
   hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): number {
@@ -168,7 +146,7 @@ export class ModelXen implements Hypervisor, CreateHost {
       const failed = this.#takeFault(op);
       if (failed !== null) return failed;
     }
-    return this.#dispatch(this.dom0Caller, op, a1, a2, a3, a4, a5);
+    return hypercall(this, this.dom0Caller, op, a1, a2, a3, a4, a5);
   }
 
   hypercall64(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0): bigint {
@@ -334,11 +312,12 @@ export class ModelXen implements Hypervisor, CreateHost {
       format: 'xenctrl-model-snapshot/1',
       options: {
         release: this.release,
-        altp2m: this.#altp2mBooted,
+        altp2m: this.altp2mBooted,
         argo: this.argo.mode,
         ...(this.v4v ? { v4v: this.v4v.options } : {}),
         cpu: this.cpu,
         shadow: this.shadow,
+        memSharing: this.memSharing,
         seed: this.#seed,
         memoryPages: this.memory.totalPages,
         arenaPages: this.arena.bytes.length / PAGE_SIZE,
@@ -411,7 +390,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** @internal */
   guestHypercall(vcpu: Vcpu, op: number, args: readonly number[]): number {
     const [a1 = 0, a2 = 0, a3 = 0, a4 = 0, a5 = 0] = args;
-    return this.#dispatch(this.#kernelOf(vcpu), op, a1, a2, a3, a4, a5);
+    return hypercall(this, this.#kernelOf(vcpu), op, a1, a2, a3, a4, a5);
   }
 
   /** A domain's own kernel as a caller: its addresses are guest-physical. */
@@ -434,34 +413,7 @@ export class ModelXen implements Hypervisor, CreateHost {
   /** A hypercall that came over another connection than this one. @internal */
   connectedHypercall(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
     if (this.#closed) throw new TypeError('the machine of this connection is closed');
-    return this.#takeFault(op) ?? this.#dispatch(caller, op, a1, a2, a3, a4, a5);
-  }
-
-  #dispatch(caller: Caller, op: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
-    switch (op) {
-      case __HYPERVISOR_argo_op:
-        return this.v4v
-          ? this.v4v.hypercall(caller, a1, a2, a3, a4, a5)
-          : argoOp(this.argo, caller, a1, a2, a3, a4, a5);
-      case __HYPERVISOR_hvm_op:
-        return hvmOp(this, this.#altp2mBooted, caller, a1, a2);
-      case __HYPERVISOR_memory_op:
-        return memoryOp(caller, a1, a2);
-      case __HYPERVISOR_xen_version:
-        return xenVersion(this, caller, a1, a2);
-      case __HYPERVISOR_sched_op:
-        return schedOp(caller, a1, a2);
-      case __HYPERVISOR_sysctl:
-        return sysctl(this, caller, a1);
-      case __HYPERVISOR_domctl:
-        return domctl(this, caller, a1);
-      case __HYPERVISOR_grant_table_op:
-        return grantTableOp(caller, a1, a2, a3);
-      case __HYPERVISOR_event_channel_op:
-        return eventChannelOp(caller, a1, a2);
-      default:
-        return -errno.ENOSYS;
-    }
+    return this.#takeFault(op) ?? hypercall(this, caller, op, a1, a2, a3, a4, a5);
   }
 
   #takeFault(op: number): number | null {
@@ -471,30 +423,6 @@ export class ModelXen implements Hypervisor, CreateHost {
     fault.times--;
     if (fault.times <= 0) this.#faults.splice(index, 1);
     return -fault.errno;
-  }
-
-  #makeDom0(): Domain {
-    const dom0 = this.add({
-      domid: 0,
-      type: 'pv',
-      hap: false,
-      nestedVirt: false,
-      maxVcpus: 4,
-      handle: new Uint8Array(16),
-      altp2mMode: 0,
-      nrAltp2m: 10,
-      ssidref: 0,
-      emulationFlags: 0,
-      maxEvtchnPort: 2 ** 31 - 1,
-      maxGrantFrames: 64,
-      vmtraceSize: 0,
-    });
-    dom0.makeVcpus();
-    dom0.maxPages = DOM0_PAGES + DOM0_SPARE_PAGES;
-    dom0.populateFromZero(DOM0_PAGES, ORDER_1G);
-    for (const vcpu of dom0.vcpus) vcpu.start();
-    dom0.pauseCount = 0;
-    return dom0;
   }
 }
 

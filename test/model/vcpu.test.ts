@@ -308,6 +308,13 @@ describe('snapshots', () => {
     assert.equal(again.createGuest().domid, domid + 1);
   });
 
+  test('what the machine was made with is kept', () => {
+    const options = { release: '4.20', altp2m: false, memSharing: true, shadow: true, argo: true, seed: 7 } as const;
+    const again = ModelXen.restore(new ModelXen(options).save());
+    assert.deepEqual(again.save(), new ModelXen(options).save());
+    assert.deepEqual([again.release, again.memSharing, again.altp2mSupported], ['4.20', true, false]);
+  });
+
   test('something else is refused', () => {
     assert.throws(() => ModelXen.restore(JSON.parse('{"format":"other"}')), TypeError);
   });

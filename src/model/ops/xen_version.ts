@@ -27,7 +27,7 @@ import type { Caller } from '../caller.js';
 import type { Host } from '../domain.js';
 
 /** What xen_version tells about the machine. */
-interface VersionHost extends Host {
+export interface VersionHost extends Host {
   readonly commandLine: string;
   readonly shadow: boolean;
 }
