@@ -6,6 +6,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -43,5 +44,6 @@ if (chosen.length === 0) {
   console.error(`no test file matches ${names.join(' ')}`);
   process.exit(1);
 }
-run(process.execPath, ['--test', ...chosen]);
+// by itself node leaves one processor idle
+run(process.execPath, ['--test', `--test-concurrency=${availableParallelism()}`, ...chosen]);
 console.log('Not run: the same conformance tests on real Xen. They need emulators: npm run test:lab (docs/lab.md)');
