@@ -1,7 +1,7 @@
 // Builds the stub kernel and the rivals that are written in C.
 
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +20,8 @@ export class Missing extends Error {}
 export function compile(sources, output, flags) {
   const built = join(ROOT, 'build', 'bench', output);
   const files = [sources].flat().map((source) => join(ROOT, source));
-  const changed = Math.max(...files.map((file) => statSync(file).mtimeMs));
+  const headers = files.flatMap((file) => headersBeside(file));
+  const changed = Math.max(...[...files, ...headers].map((file) => statSync(file).mtimeMs));
   if (existsSync(built) && statSync(built).mtimeMs > changed) return built;
   // the lab's dom0 has this folder for reading only
   const path = writable(dirname(built)) ? built : join(mkdtempSync(join(tmpdir(), 'xenctrl-bench-')), output);
@@ -31,6 +32,13 @@ export function compile(sources, output, flags) {
   const header = /fatal error: (\S+): No such file/.exec(stderr)?.[1];
   if (header) throw new Missing(`${header} is not installed (Debian: apt install libxen-dev)`);
   throw new Error(stderr);
+}
+
+function headersBeside(file) {
+  const folder = dirname(file);
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.h'))
+    .map((name) => join(folder, name));
 }
 
 function writable(folder) {

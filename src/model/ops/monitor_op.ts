@@ -148,7 +148,6 @@ function setCtrlreg(monitor: MonitorOptions, on: boolean, view: DataView, u: num
   monitor.writeCtrlreg[index] = on
     ? {
         sync: view.getUint8(u + F['u.mov_to_cr.sync']) !== 0,
-        onchangeonly: view.getUint8(u + F['u.mov_to_cr.onchangeonly']) !== 0,
         bitmask: view.getBigUint64(u + F['u.mov_to_cr.bitmask'], true),
       }
     : null;

@@ -3,7 +3,6 @@
 /** Writes of one control register. */
 export interface CtrlregOption {
   readonly sync: boolean;
-  readonly onchangeonly: boolean;
   /** Bits whose change is not told. */
   readonly bitmask: bigint;
 }

@@ -142,7 +142,7 @@ describe('control registers', () => {
   test('options are those of the last ENABLE', () => {
     const { xch, domid, domain } = machine();
     monitor.xc_monitor_write_ctrlreg(xch, domid, 2, true, true, 0x80n, true);
-    assert.deepEqual(domain.monitor.writeCtrlreg[2], { sync: true, onchangeonly: true, bitmask: 0x80n });
+    assert.deepEqual(domain.monitor.writeCtrlreg[2], { sync: true, bitmask: 0x80n });
     monitor.xc_monitor_write_ctrlreg(xch, domid, 2, false, false, 0n, false);
     assert.equal(domain.monitor.writeCtrlreg[2], null);
   });
