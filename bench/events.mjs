@@ -1,7 +1,10 @@
-// Monitor events, from Xen's putting one into the ring to the answer being there, against a listener in C. Xen's part is
-// played by a thread of the same C code in both processes (children/event_source.c).
+// Monitor events, from Xen's putting one into the ring to the answer being there, against a listener in C: in a real Xen's
+// dom0 a guest's events (lib/events_dom0.mjs); elsewhere Xen's part is played by a thread of the same C code in both
+// processes (children/event_source.c).
 
+import { existsSync } from 'node:fs';
 import { compile, orSkipped, ROOT, requireAddon, stubKernel } from './lib/compile.mjs';
+import { realEvents } from './lib/events_dom0.mjs';
 import { Contender, compare } from './lib/interleave.mjs';
 
 const CHILD = `${ROOT}/bench/children/events_session.mjs`;
@@ -12,6 +15,10 @@ const ROUNDS = { 1: 100, 32: 25, 256: 4 };
 export async function* bench() {
   yield* orSkipped('all', async function* () {
     requireAddon();
+    if (existsSync('/dev/xen/privcmd')) {
+      yield* realEvents();
+      return;
+    }
     const env = { LD_PRELOAD: stubKernel(['bench/children/event_source.c'], 'stub_events.so'), STUB_KERNEL_ENTRY: '1' };
     const program = compile('bench/children/events.c', 'events', [
       '-lxenctrl',

@@ -7,7 +7,7 @@ import { summary } from './lib/interleave.mjs';
 const PROCESSES = 15;
 
 const IMPORT = `const start = performance.now(); await import('#dist/index.js'); console.log(performance.now() - start);`;
-const ADDON = `const { loadAddon } = await import('#dist/hypervisor/privcmd/load.js');
+const ADDON = `const { loadAddon } = await import('#dist/native/load.js');
 const start = performance.now(); if (loadAddon().addon === null) process.exit(1); console.log(performance.now() - start);`;
 
 /** A script's own measurement, each in a fresh process. */

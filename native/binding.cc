@@ -1,4 +1,4 @@
-// The addon's surface; src/hypervisor/privcmd/addon.ts declares it for TypeScript.
+// The addon's surface; src/native/addon.ts declares it for TypeScript.
 
 #include "binding.h"
 
@@ -6,7 +6,7 @@ namespace xenctrl {
 namespace {
 
 /// Raised with every change of the surface, so that TypeScript can tell a stale build.
-constexpr int kAbi = 3;
+constexpr int kAbi = 13;
 
 void Export(const Napi::Object &exports, const char *name, napi_callback callback) {
   napi_value function = nullptr;
@@ -50,6 +50,19 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export(exports, "open", Call<OpenPrivcmd>);
   Export(exports, "openEvtchn", Call<OpenEvtchn>);
   Export(exports, "openGrants", Call<OpenGrants>);
+  Export(exports, "openNat", Call<OpenNat>);
+  Export(exports, "checksumSum", NetChecksumSum);
+  Export(exports, "classifyPackets", NetClassifyPackets);
+  Export(exports, "openEsp", Call<OpenEsp>);
+  Export(exports, "openXenbus", Call<OpenXenbus>);
+  Export(exports, "openPacketSocket", Call<OpenPacketSocket>);
+  Export(exports, "openTap", Call<OpenTap>);
+  Export(exports, "readNetFeatures", Call<ReadNetFeatures>);
+  Export(exports, "writeNetFeatures", Call<WriteNetFeatures>);
+  Export(exports, "netInterfaceIndex", Call<ReadNetInterfaceIndex>);
+  Export(exports, "netInterfaceName", Call<ReadNetInterfaceName>);
+  Export(exports, "peerIsIn", Call<ReadPeerIsIn>);
+  Export(exports, "vethPeerIndex", Call<ReadVethPeerIndex>);
   SetProperty(exports, "abi", Napi::Number::New(env, kAbi));
   return exports;
 }

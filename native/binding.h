@@ -89,5 +89,20 @@ Napi::Value NewMapping(const Napi::CallbackInfo &info, MappingTable *table, Ref<
 Napi::Value OpenPrivcmd(const Napi::CallbackInfo &info);
 Napi::Value OpenEvtchn(const Napi::CallbackInfo &info);
 Napi::Value OpenGrants(const Napi::CallbackInfo &info);
+Napi::Value OpenEsp(const Napi::CallbackInfo &info);
+Napi::Value OpenXenbus(const Napi::CallbackInfo &info);
+Napi::Value OpenPacketSocket(const Napi::CallbackInfo &info);
+Napi::Value OpenTap(const Napi::CallbackInfo &info);
+Napi::Value ReadNetFeatures(const Napi::CallbackInfo &info);
+Napi::Value WriteNetFeatures(const Napi::CallbackInfo &info);
+Napi::Value ReadNetInterfaceIndex(const Napi::CallbackInfo &info);
+Napi::Value ReadNetInterfaceName(const Napi::CallbackInfo &info);
+Napi::Value ReadPeerIsIn(const Napi::CallbackInfo &info);
+Napi::Value ReadVethPeerIndex(const Napi::CallbackInfo &info);
+Napi::Value OpenNat(const Napi::CallbackInfo &info);
+
+// Packets.
+napi_value NetChecksumSum(napi_env env, napi_callback_info info);
+napi_value NetClassifyPackets(napi_env env, napi_callback_info info);
 
 }  // namespace xenctrl

@@ -1,6 +1,7 @@
 // The surface of the event channel device.
 
 #include <cerrno>
+#include <iterator>
 #include <string>
 
 #include "binding.h"
@@ -10,6 +11,37 @@
 namespace xenctrl {
 namespace {
 
+/// Calls its listener with each port that was signalled, taken and unmasked, and signals the port that the listener
+/// returns: one way to JavaScript and back for what would be four.
+class PortPoller final : public Poller {
+ public:
+  explicit PortPoller(Ref<Evtchn> device) : device_(std::move(device)) {}
+
+ protected:
+  void Ready(napi_value listener) override {
+    uint32_t ports[16];
+    const int count = device_->Take(ports, std::size(ports));
+    if (count == -EAGAIN) return;  // another thread was faster
+    if (count < 0) {
+      Report(listener, count);
+      if (!closed()) Close();  // it would be told for ever
+      return;
+    }
+    for (int i = 0; i < count && !closed(); i++) Report(listener, ports[i]);
+  }
+
+ private:
+  void Report(napi_value listener, double port) {
+    napi_value argument = nullptr;
+    if (napi_create_double(env(), port, &argument) != napi_ok) return;
+    const napi_value result = Tell(listener, argument);
+    uint32_t notify = 0;
+    if (result && napi_get_value_uint32(env(), result, &notify) == napi_ok && notify != 0) device_->Notify(notify);
+  }
+
+  const Ref<Evtchn> device_;
+};
+
 class EvtchnHandle final : public Handle {
  public:
   EvtchnHandle(Environment *environment, Ref<Evtchn> device) : Handle(environment), device_(std::move(device)) {}
@@ -18,9 +50,10 @@ class EvtchnHandle final : public Handle {
   const Ref<Evtchn> &device() const { return device_; }
 
   /// `listener` null: none.
-  int Listen(napi_env env, napi_value listener) {
+  int Listen(napi_env env, napi_value listener, bool take) {
     if (poller_) poller_->Close();
-    return listener ? Poller::Start(env, device_->fd(), listener, &poller_) : 0;
+    if (!listener) return 0;
+    return Poller::Start(take ? new PortPoller(device_) : new Poller, env, device_->fd(), listener, &poller_);
   }
 
   void Close(napi_env /*env*/) override {
@@ -71,6 +104,16 @@ Napi::Value Wait(const Napi::CallbackInfo &info) {
   return Result(info, device->Wait(static_cast<int>(milliseconds)));
 }
 
+/// next(milliseconds, port to notify first or 0)
+Napi::Value Next(const Napi::CallbackInfo &info) {
+  const auto &device = DeviceOf(info);
+  uint64_t milliseconds = 0;
+  uint32_t notify = 0;
+  if (!device) return Result(info, -EBADF);
+  if (!ReadIndex(info[0], INT32_MAX, &milliseconds) || !ReadUnsigned(info[1], &notify)) return Result(info, -EINVAL);
+  return Result(info, static_cast<double>(device->Next(static_cast<int>(milliseconds), notify)));
+}
+
 /// wake()
 Napi::Value Wake(const Napi::CallbackInfo &info) {
   const auto &device = DeviceOf(info);
@@ -79,12 +122,13 @@ Napi::Value Wake(const Napi::CallbackInfo &info) {
   return Result(info, 0);
 }
 
-/// onPending(listener or null)
-Napi::Value OnPending(const Napi::CallbackInfo &info) {
+/// onPending(listener or null), onPort(listener or null)
+template <bool take>
+Napi::Value Listen(const Napi::CallbackInfo &info) {
   auto *const handle = HandleOf<EvtchnHandle>(info);
   if (!handle->device()) return Result(info, -EBADF);
   if (!info[0].IsFunction() && !info[0].IsNull()) return Result(info, -EINVAL);
-  return Result(info, handle->Listen(info.Env(), info[0].IsNull() ? nullptr : static_cast<napi_value>(info[0])));
+  return Result(info, handle->Listen(info.Env(), info[0].IsNull() ? nullptr : static_cast<napi_value>(info[0]), take));
 }
 
 /// The device that the arguments name: a path or null, or descriptors that are open.
@@ -124,8 +168,10 @@ Napi::Value OpenEvtchn(const Napi::CallbackInfo &info) {
   AddFunction(object, "unmask", Call<OfOneNumber<uint32_t, &Evtchn::Unmask>>, handle);
   AddFunction(object, "restrict", Call<OfOneNumber<uint16_t, &Evtchn::Restrict>>, handle);
   AddFunction(object, "wait", Call<Wait>, handle);
+  AddFunction(object, "next", Call<Next>, handle);
   AddFunction(object, "wake", Call<Wake>, handle);
-  AddFunction(object, "onPending", Call<OnPending>, handle);
+  AddFunction(object, "onPending", Call<Listen<false>>, handle);
+  AddFunction(object, "onPort", Call<Listen<true>>, handle);
   AddFunction(object, "close", Call<CloseHandle>, handle);
   SetProperty(object, "fd", Napi::Number::New(env, fd));
   SetProperty(object, "wakeFd", Napi::Number::New(env, wake_fd));

@@ -91,6 +91,25 @@ int Evtchn::Wait(int milliseconds) const {
   return kWoken;
 }
 
+int Evtchn::Take(uint32_t *ports, unsigned room) const {
+  const ssize_t size = read(events_.get(), ports, room * sizeof(*ports));
+  if (size < 0) return -errno;
+  if (size == 0 || static_cast<size_t>(size) % sizeof(*ports) != 0) return -EIO;
+  if (write(events_.get(), ports, static_cast<size_t>(size)) < 0) return -errno;
+  return static_cast<int>(static_cast<size_t>(size) / sizeof(*ports));
+}
+
+int64_t Evtchn::Next(int milliseconds, uint32_t notify) const {
+  if (notify != 0) Notify(notify);  // one that is not bound here has nobody to be told
+  const int rc = Wait(milliseconds);
+  if (rc == kWoken) return kWokenPort;
+  if (rc != kPending) return rc;
+  uint32_t port = 0;
+  const int taken = Take(&port, 1);
+  if (taken == 1) return port;
+  return taken == -EAGAIN ? 0 : taken;  // another thread was faster
+}
+
 void Evtchn::Wake() const {
   const uint64_t one = 1;
   (void)!write(wake_.get(), &one, sizeof(one));  // full: then it is awake anyway

@@ -12,6 +12,8 @@ class Evtchn : public Counted {
  public:
   /// What Wait() gives besides errors.
   enum : int { kTimeOver = 0, kPending = 1, kWoken = 2 };
+  /// What Next() gives for kWoken: no port is that high.
+  enum : int64_t { kWokenPort = int64_t{1} << 32 };
 
   /// Opens `path`, or /dev/xen/evtchn when it is null. Null when it fails; `error` then is -errno.
   static Ref<Evtchn> Open(const char *path, int *error);
@@ -38,8 +40,13 @@ class Evtchn : public Counted {
   int64_t Pending() const;
   int Unmask(uint32_t port) const;
 
+  /// Up to `room` pending ports, unmasked again; how many, or -EAGAIN: there are none.
+  int Take(uint32_t *ports, unsigned room) const;
+
   /// Blocks until a port is pending, Wake() is called, or the time is over.
   int Wait(int milliseconds) const;
+  /// Notify() unless the port is 0, Wait(), and Take() of one: it, or 0 when the time is over, or kWokenPort.
+  int64_t Next(int milliseconds, uint32_t notify) const;
   /// From any thread.
   void Wake() const;
 

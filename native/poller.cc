@@ -9,9 +9,10 @@ Poller *Of(void *handle) { return static_cast<Poller *>(static_cast<uv_handle_t 
 
 }  // namespace
 
-int Poller::Start(napi_env env, int fd, napi_value listener, Poller **owner) {
+int Poller::Start(Poller *poller, napi_env env, int fd, napi_value listener, Poller **owner) {
   uv_loop_t *loop = nullptr;
-  auto *const poller = new Poller(env, owner);
+  poller->env_ = env;
+  poller->owner_ = owner;
   poller->poll_.data = poller;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok || !poller->Prepare(listener)) {
     poller->Forget();
@@ -26,9 +27,14 @@ int Poller::Start(napi_env env, int fd, napi_value listener, Poller **owner) {
     return rc;
   }
   *owner = poller;
-  rc = uv_poll_start(&poller->poll_, UV_READABLE, [](uv_poll_t *poll, int, int) { Of(poll)->Call(); });
+  rc = poller->Select(UV_READABLE);
   if (rc != 0) poller->Close();
   return rc;
+}
+
+int Poller::Select(int events) {
+  if (events == 0) return uv_poll_stop(&poll_);
+  return uv_poll_start(&poll_, events, [](uv_poll_t *poll, int, int) { Of(poll)->Call(); });
 }
 
 /// All that the environment has to give; when it ends, it waits until the event loop has let go.
@@ -60,23 +66,29 @@ void Poller::Close() {
   });
 }
 
-/// Whatever the state of the file: an error, too, is for the listener to find, and stops the polling.
 void Poller::Call() {
   napi_env env = env_;  // the listener may close this poller
   napi_handle_scope scope = nullptr;
   if (napi_open_handle_scope(env, &scope) != napi_ok) return;
   napi_value listener = nullptr;
-  napi_value global = nullptr;
-  if (napi_get_reference_value(env, listener_, &listener) == napi_ok && napi_get_global(env, &global) == napi_ok) {
-    napi_make_callback(env, context_, global, listener, 0, nullptr, nullptr);
-    bool thrown = false;
-    napi_value error = nullptr;
-    if (napi_is_exception_pending(env, &thrown) == napi_ok && thrown &&
-        napi_get_and_clear_last_exception(env, &error) == napi_ok) {
-      napi_fatal_exception(env, error);  // as from any callback: 'uncaughtException'
-    }
-  }
+  if (napi_get_reference_value(env, listener_, &listener) == napi_ok) Ready(listener);
   napi_close_handle_scope(env, scope);
+}
+
+napi_value Poller::Tell(napi_value listener, napi_value argument) {
+  napi_env env = env_;
+  napi_value global = nullptr;
+  napi_value result = nullptr;
+  if (napi_get_global(env, &global) != napi_ok) return nullptr;
+  if (napi_make_callback(env, context_, global, listener, argument ? 1 : 0, &argument, &result) == napi_ok)
+    return result;
+  bool thrown = false;
+  napi_value error = nullptr;
+  if (napi_is_exception_pending(env, &thrown) == napi_ok && thrown &&
+      napi_get_and_clear_last_exception(env, &error) == napi_ok) {
+    napi_fatal_exception(env, error);  // as from any callback: 'uncaughtException'
+  }
+  return nullptr;
 }
 
 }  // namespace xenctrl

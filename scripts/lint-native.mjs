@@ -1,13 +1,16 @@
 // Checks the C and C++ code: clang-format's layout, and what clang-tidy finds (.clang-format, .clang-tidy).
 
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { readdirSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
+const execute = promisify(execFile);
 
 function files(folder, pattern) {
   return readdirSync(folder)
@@ -15,15 +18,21 @@ function files(folder, pattern) {
     .map((file) => join(folder, file));
 }
 
-function run(tool, args) {
-  const { status, error, stdout, stderr } = spawnSync(tool, args, { encoding: 'utf8', maxBuffer: 64 << 20 });
-  if (error) {
+/** Runs a tool over `sources`, a share of them on each processor. */
+async function run(tool, args, sources, more = []) {
+  const count = Math.min(availableParallelism(), sources.length);
+  const shares = Array.from({ length: count }, (_, i) => sources.filter((_, j) => j % count === i));
+  const done = await Promise.all(
+    shares.map((share) => execute(tool, [...args, ...share, ...more], { maxBuffer: 64 << 20 }).catch((error) => error)),
+  );
+  const failed = done.filter((one) => one instanceof Error);
+  if (failed.some(({ code }) => code === 'ENOENT')) {
     console.log(`${tool}: skipped, it is not installed (Debian: apt install clang-format clang-tidy)`);
     return true;
   }
-  if (status !== 0) process.stderr.write(stdout + stderr);
-  console.log(`${tool}: ${status === 0 ? 'no findings' : 'findings'}`);
-  return status === 0;
+  for (const { stdout, stderr } of failed) process.stderr.write(stdout + stderr);
+  console.log(`${tool}: ${failed.length === 0 ? 'no findings' : 'findings'}`);
+  return failed.length === 0;
 }
 
 const headers = process.env.npm_config_nodedir ?? resolve(realpathSync(process.execPath), '..', '..');
@@ -32,11 +41,10 @@ const flags = `-std=c++17 -fno-exceptions -fno-rtti -DNODE_GYP_MODULE_NAME=xenct
   -DNAPI_DISABLE_CPP_EXCEPTIONS -DNODE_ADDON_API_DISABLE_DEPRECATED`.split(/\s+/);
 const includes = ['-isystem', join(headers, 'include', 'node'), '-isystem', addonApi];
 
-const formatted = run('clang-format', [
-  '--dry-run',
-  '-Werror',
-  ...files('native', /\.(cc|h)$/),
-  ...files(join('test', 'native'), /\.(cc|c|h)$/),
-]);
-const tidy = run('clang-tidy', ['--quiet', ...files('native', /\.cc$/), '--', ...flags, ...includes]);
+const formatted = await run(
+  'clang-format',
+  ['--dry-run', '-Werror'],
+  [...files('native', /\.(cc|h)$/), ...files(join('test', 'native'), /\.(cc|c|h)$/)],
+);
+const tidy = await run('clang-tidy', ['--quiet'], files('native', /\.cc$/), ['--', ...flags, ...includes]);
 process.exitCode = formatted && tidy ? 0 : 1;

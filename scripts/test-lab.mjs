@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * `npm run test:lab`: the conformance tests on real Xen, by privcmd and by libxen in QEMU, those of altp2m and of events in
- * Bochs, and the difference run. `npm run test:lab -- PART...` runs only those: qemu-privcmd, qemu-libxen, bochs, difference.
+ * Bochs, the difference run, and the list of processes of a real kernel's memory. `npm run test:lab -- PART...` runs only
+ * those: qemu-privcmd, qemu-vif, linux-image, qemu-libxen, bochs, difference.
  *
  * An emulator keeps one processor busy, so QEMU's parts and Bochs' run side by side where there are two. What a part
  * prints then comes when it ends.
@@ -26,10 +27,23 @@ function conformance(engine, target, chosen, options) {
   return [...lab, 'env', `XENCTRL_TEST_TARGET=${target}`, 'node', join(tests, 'all.js'), ...chosen];
 }
 
+/** The devices of msix.test. */
+const DEVICES = ['--device', 'e1000e,addr=10', '--device', 'nvme,addr=11,serial=1'];
+
+/** Loads drivers and keeps a xenstored, so it has a dom0 to itself. */
+const VIF = 'vif.test.js';
+
+function inQemu(target) {
+  const chosen = files().filter((file) => file !== VIF);
+  return conformance('qemu', target, chosen, [...DEVICES, '--timeout', '1200']);
+}
+
 /** Each part: whose processor time it takes, and the arguments of node. */
 const PARTS = {
-  'qemu-privcmd': { engine: 'qemu', args: () => conformance('qemu', 'privcmd', files(), ['--timeout', '1200']) },
-  'qemu-libxen': { engine: 'qemu', args: () => conformance('qemu', 'libxen', files(), ['--timeout', '1200']) },
+  'qemu-privcmd': { engine: 'qemu', args: () => inQemu('privcmd') },
+  'qemu-vif': { engine: 'qemu', args: () => conformance('qemu', 'privcmd', [VIF], ['--timeout', '300']) },
+  'linux-image': { engine: 'qemu', args: () => [join('scripts', 'linux-image.mjs')] },
+  'qemu-libxen': { engine: 'qemu', args: () => inQemu('libxen') },
   difference: { engine: 'bochs', args: () => [join('build', 'test', 'difference', 'run.js')] },
   bochs: {
     engine: 'bochs',

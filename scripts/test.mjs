@@ -36,9 +36,9 @@ run(process.execPath, [tsc, '-p', 'tsconfig.json']);
 run(process.execPath, [tsc, '-p', 'test/tsconfig.json']);
 
 const names = process.argv.slice(2);
-/** Targets other than the model need a real Xen: `npm run test:lab` boots one. */
-const needLab = join('build', 'test', 'lab-only');
-const files = testFiles(join('build', 'test')).filter((file) => !file.startsWith(needLab));
+/** Real peers for packets need root and network namespaces: `npm run test:net`. */
+const peers = join('build', 'test', 'net', 'peers');
+const files = testFiles(join('build', 'test')).filter((file) => !file.startsWith(peers));
 const chosen = names.length === 0 ? files : files.filter((file) => names.some((name) => file.includes(name)));
 if (chosen.length === 0) {
   console.error(`no test file matches ${names.join(' ')}`);
@@ -46,4 +46,5 @@ if (chosen.length === 0) {
 }
 // by itself node leaves one processor idle
 run(process.execPath, ['--test', `--test-concurrency=${availableParallelism()}`, ...chosen]);
-console.log('Not run: the same conformance tests on real Xen. They need emulators: npm run test:lab (docs/lab.md)');
+console.log('Not run: the same conformance tests on real Xen, in emulators: npm run test:lab (docs/lab.md)');
+console.log('Not run: packets between real peers, which need root: npm run test:net (docs/net.md)');

@@ -70,6 +70,21 @@ export {
   type XenmemAccess,
 } from './abi/memory.js';
 export {
+  PT_IRQ_TYPE_ISA,
+  PT_IRQ_TYPE_MSI,
+  PT_IRQ_TYPE_MSI_TRANSLATE,
+  PT_IRQ_TYPE_PCI,
+  XEN_DOMCTL_DEV_RDM_RELAXED,
+  XEN_DOMCTL_GSI_GRANT,
+  XEN_DOMCTL_GSI_REVOKE,
+  XEN_DOMCTL_VMSI_X86_DELIV_MASK,
+  XEN_DOMCTL_VMSI_X86_DEST_ID_MASK,
+  XEN_DOMCTL_VMSI_X86_DM_MASK,
+  XEN_DOMCTL_VMSI_X86_RH_MASK,
+  XEN_DOMCTL_VMSI_X86_TRIG_MASK,
+  XEN_DOMCTL_VMSI_X86_UNMASKED,
+} from './abi/passthrough.js';
+export {
   SHUTDOWN_crash,
   SHUTDOWN_poweroff,
   SHUTDOWN_reboot,
@@ -202,7 +217,14 @@ export {
 } from './xc/argo.js';
 export type { RingMemory } from './xc/argo_frames.js';
 export { type ArgoRing, type ArgoRingOptions, argo_register_ring, type RingAllocator } from './xc/argo_ring.js';
+export {
+  xc_assign_device,
+  xc_deassign_device,
+  xc_get_device_group,
+  xc_test_assign_device,
+} from './xc/assign_device.js';
 export { type ConsoleRing, xc_readconsolering, xc_send_debug_keys } from './xc/console.js';
+export { xc_domain_ioport_mapping, xc_domain_memory_mapping } from './xc/device_mapping.js';
 export {
   xc_domain_destroy,
   xc_domain_destroy_async,
@@ -254,6 +276,12 @@ export { decodeHvmCpu, type HvmCpu, readHvmCpu } from './xc/hvm_cpu.js';
 export { xc_hvm_param_get, xc_hvm_param_set } from './xc/hvm_param.js';
 export { xc_hvm_inject_trap } from './xc/inject.js';
 export { type OpenOptions, type XcInterface, xc_interface_close, xc_interface_open } from './xc/interface.js';
+export {
+  xc_domain_gsi_permission,
+  xc_domain_iomem_permission,
+  xc_domain_ioport_permission,
+  xc_domain_irq_permission,
+} from './xc/io_permission.js';
 export { xc_get_mem_access, xc_set_mem_access, xc_set_mem_access_multi } from './xc/mem_access.js';
 export {
   xc_domain_decrease_reservation,
@@ -291,12 +319,27 @@ export {
   xc_monitor_vmexit,
   xc_monitor_write_ctrlreg,
 } from './xc/monitor.js';
+export { xc_physdev_prepare_msix, xc_physdev_release_msix } from './xc/msix.js';
+export {
+  xc_physdev_map_pirq,
+  xc_physdev_map_pirq_gsi,
+  xc_physdev_map_pirq_msi,
+  xc_physdev_unmap_pirq,
+} from './xc/physdev.js';
 export {
   xc_domain_add_to_physmap,
   xc_domain_add_to_physmap_batch,
   xc_domain_remove_from_physmap,
 } from './xc/physmap.js';
 export { type AsyncOptions, CallAbortedError } from './xc/progress.js';
+export {
+  xc_domain_bind_pt_irq,
+  xc_domain_bind_pt_isa_irq,
+  xc_domain_bind_pt_pci_irq,
+  xc_domain_unbind_msi_irq,
+  xc_domain_unbind_pt_irq,
+  xc_domain_update_msi_irq,
+} from './xc/pt_irq.js';
 export { type PhysInfo, type PhysicalCapabilities, xc_physinfo } from './xc/sysctl.js';
 export {
   type CpuInfo,

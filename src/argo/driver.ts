@@ -102,11 +102,10 @@ export class ArgoDriver extends RingDriver {
   }
 
   protected listen(wanted: boolean): void {
-    this.#events.onPending(wanted ? this.#onPending : null);
+    this.#events.onPort(wanted ? this.#onPort : null);
   }
 
-  readonly #onPending = (): void => {
-    for (let port = this.#events.pending(); port >= 0; port = this.#events.pending()) this.#events.unmask(port);
+  readonly #onPort = (): undefined => {
     this.onSignal();
   };
 

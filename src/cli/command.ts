@@ -56,6 +56,19 @@ export interface Context {
   readonly signal: AbortSignal;
 }
 
+/** Commands by their names. Each is loaded when it is called, so that one does not pay for the others. */
+export type Commands = ReadonlyMap<string, () => Promise<Command>>;
+
+/** Makes {@link Commands}. */
+export function commands(loaders: Readonly<Record<string, () => Promise<Command>>>): Commands {
+  return new Map(Object.entries(loaders));
+}
+
+/** For those who need all of them: help and completion. */
+export async function loadAll(some: Commands | undefined): Promise<readonly Command[]> {
+  return await Promise.all([...(some?.values() ?? [])].map((load) => load()));
+}
+
 export interface Command {
   readonly name: string;
   /** One line, without a full stop. */
@@ -67,7 +80,7 @@ export interface Command {
   /** A command line after `xenctrl`, and what it does. */
   readonly examples?: readonly (readonly [line: string, what: string])[];
   /** Instead of {@link run}, or beside it: then its first operand is none of their names. */
-  readonly commands?: readonly Command[];
+  readonly commands?: Commands;
   readonly run?: (context: Context) => Outcome | Promise<Outcome>;
   /** Instead of {@link run}, for a command that reads its line and prints by itself. Gives the exit code. */
   readonly raw?: (words: readonly string[]) => Promise<number>;

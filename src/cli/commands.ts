@@ -1,34 +1,25 @@
-/** The commands. Each is loaded when it is called, so that one does not pay for the others. */
+/** The commands. */
 
-import type { Command } from './command.js';
+import { type Commands, commands } from './command.js';
 
-type Loader = () => Promise<Command>;
+export const COMMANDS: Commands = commands({
+  demo: async () => (await import('./demo/command.js')).demo,
+  doctor: async () => (await import('./doctor/command.js')).doctor,
+  info: async () => (await import('./info.js')).info,
+  list: async () => (await import('./list.js')).list,
+  altp2m: async () => (await import('./altp2m/command.js')).altp2m,
+  mem: async () => (await import('./mem/command.js')).mem,
+  vcpu: async () => (await import('./vcpu/command.js')).vcpu,
+  topology: async () => (await import('./topology.js')).topology,
+  dmesg: async () => (await import('./dmesg.js')).dmesgCommand,
+  'debug-keys': async () => (await import('./debug_keys.js')).debugKeys,
+  argo: async () => (await import('./argo/command.js')).argo,
+  v4v: async () => (await import('./v4v/command.js')).v4v,
+  net: async () => (await import('./net/command.js')).net,
+  pci: async () => (await import('./pci/command.js')).pci,
+  monitor: async () => (await import('./monitor/command.js')).monitor,
+  lab: async () => (await import('./lab.js')).lab,
+  completion: async () => (await import('./completion.js')).completion,
+});
 
-const LOADERS: ReadonlyMap<string, Loader> = new Map<string, Loader>([
-  ['demo', async () => (await import('./demo/command.js')).demo],
-  ['doctor', async () => (await import('./doctor/command.js')).doctor],
-  ['info', async () => (await import('./info.js')).info],
-  ['list', async () => (await import('./list.js')).list],
-  ['altp2m', async () => (await import('./altp2m/command.js')).altp2m],
-  ['mem', async () => (await import('./mem/command.js')).mem],
-  ['vcpu', async () => (await import('./vcpu/command.js')).vcpu],
-  ['topology', async () => (await import('./topology.js')).topology],
-  ['dmesg', async () => (await import('./dmesg.js')).dmesgCommand],
-  ['debug-keys', async () => (await import('./debug_keys.js')).debugKeys],
-  ['argo', async () => (await import('./argo/command.js')).argo],
-  ['v4v', async () => (await import('./v4v/command.js')).v4v],
-  ['monitor', async () => (await import('./monitor/command.js')).monitor],
-  ['lab', async () => (await import('./lab.js')).lab],
-  ['completion', async () => (await import('./completion.js')).completion],
-]);
-
-export const COMMAND_NAMES: readonly string[] = [...LOADERS.keys()];
-
-/** A command by its name. */
-export async function loadCommand(name: string): Promise<Command | undefined> {
-  return await LOADERS.get(name)?.();
-}
-
-export async function loadAllCommands(): Promise<Command[]> {
-  return await Promise.all([...LOADERS.values()].map((load) => load()));
-}
+export const COMMAND_NAMES: readonly string[] = [...COMMANDS.keys()];

@@ -1,7 +1,7 @@
 /** `xenctrl completion`: what a shell needs to complete the command line, made from what the commands say of themselves. */
 
-import type { Command, Operand, Option, Outcome } from './command.js';
-import { loadAllCommands } from './commands.js';
+import { type Command, loadAll, type Operand, type Option, type Outcome } from './command.js';
+import { COMMANDS } from './commands.js';
 import { COMMON } from './option_list.js';
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const;
@@ -14,15 +14,15 @@ interface Node {
   readonly operands: readonly Operand[];
 }
 
-function nodes(commands: readonly Command[]): Node[] {
-  const root: Node = { path: '', commands, options: COMMON, operands: [] };
-  const below = (command: Command, path: string): Node[] => {
-    const { commands: more = [], options = [], operands = [] } = command;
-    const common = command.raw ? [] : COMMON;
-    const node: Node = { path, commands: more, options: [...options, ...common], operands };
-    return [node, ...more.flatMap((one) => below(one, `${path} ${one.name}`))];
-  };
-  return [root, ...commands.flatMap((command) => below(command, command.name))];
+/** Those of a path and of all below it. */
+async function nodes(node: Node): Promise<Node[]> {
+  const below = node.commands.map(async (command) => {
+    const { name, options = [], operands = [], raw } = command;
+    const path = node.path === '' ? name : `${node.path} ${name}`;
+    const common = raw ? [] : COMMON;
+    return nodes({ path, commands: await loadAll(command.commands), options: [...options, ...common], operands });
+  });
+  return [node, ...(await Promise.all(below)).flat()];
 }
 
 /** Words that may follow a path: commands, values of operands, options. */
@@ -141,7 +141,8 @@ export const completion: Command = {
   ],
   async run({ operands }): Promise<Outcome> {
     const shell = operands[0] ?? 'bash';
-    const script = MAKERS[shell]?.(nodes(await loadAllCommands())) ?? '';
+    const root: Node = { path: '', commands: await loadAll(COMMANDS), options: COMMON, operands: [] };
+    const script = MAKERS[shell]?.(await nodes(root)) ?? '';
     return { json: { shell, script }, text: () => [script.trimEnd()] };
   },
 };

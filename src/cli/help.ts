@@ -62,9 +62,15 @@ export function generalHelp(commands: readonly Command[], style: Style, columns:
   ];
 }
 
-/** Help on one command; `path` is its name after those of the commands above it. */
-export function commandHelp(command: Command, path: string, style: Style, columns: number): string[] {
-  const { summary, description = [], operands = [], options = [], examples = [], commands = [] } = command;
+/** Help on one command and those below it; `path` is its name after those of the commands above it. */
+export function commandHelp(
+  command: Command,
+  commands: readonly Command[],
+  path: string,
+  style: Style,
+  columns: number,
+): string[] {
+  const { summary, description = [], operands = [], options = [], examples = [] } = command;
   const common = command.raw ? COMMON.filter(({ name }) => name === 'help') : COMMON;
   const line = commands.length > 0 ? 'COMMAND' : usage(operands);
   const summaries = commands.map(

@@ -1,8 +1,8 @@
 /** The `xenctrl` command: finds the sub-command, runs it, prints what it has to say. */
 
 import { readFileSync } from 'node:fs';
-import type { Command, Emitted, Outcome } from './command.js';
-import { COMMAND_NAMES, loadAllCommands, loadCommand } from './commands.js';
+import { type Command, type Commands, type Emitted, loadAll, type Outcome } from './command.js';
+import { COMMANDS } from './commands.js';
 import { EXIT_OK, EXIT_USAGE, UsageError } from './exit.js';
 import { commandHelp, generalHelp } from './help.js';
 import { COMMON, XEN_OPTIONS } from './option_list.js';
@@ -36,8 +36,8 @@ async function dispatch(args: readonly string[], shell: Shell): Promise<number> 
   const { name, rest } = takeCommand(args);
   if (name === undefined) return await withoutCommand(args, shell);
   if (name === 'help') return await dispatch([...rest, '--help'], shell);
-  const command = await loadCommand(name);
-  if (!command) throw unknownCommand(name, COMMAND_NAMES, 'xenctrl');
+  const command = await COMMANDS.get(name)?.();
+  if (!command) throw unknownCommand(name, COMMANDS, 'xenctrl');
   if (command.raw && !wantsHelp(rest)) return await command.raw(rest);
   return await run(command, `xenctrl ${name}`, rest, shell);
 }
@@ -53,8 +53,8 @@ function takeCommand(args: readonly string[]): { name: string | undefined; rest:
   return { name: args[at], rest: at < 0 ? args : args.toSpliced(at, 1) };
 }
 
-function unknownCommand(name: string, names: readonly string[], path: string): UsageError {
-  const near = nearest(name, names);
+function unknownCommand(name: string, commands: Commands, path: string): UsageError {
+  const near = nearest(name, [...commands.keys()]);
   const next = near === undefined ? `\`${path} --help\` lists the commands` : `did you mean \`${path} ${near}\`?`;
   return new UsageError(`unknown command '${name}'`, next);
 }
@@ -62,7 +62,7 @@ function unknownCommand(name: string, names: readonly string[], path: string): U
 async function withoutCommand(args: readonly string[], { output }: Shell): Promise<number> {
   const { options } = parseLine(args, COMMON, []);
   if (options.has('version')) return version(output, options.has('json'));
-  const commands = await loadAllCommands();
+  const commands = await loadAll(COMMANDS);
   if (options.has('help')) {
     output.lines((style, columns) => generalHelp(commands, style, columns));
     return EXIT_OK;
@@ -83,24 +83,22 @@ async function run(command: Command, path: string, args: readonly string[], shel
   const { output, signal } = shell;
   if (command.commands) {
     const { name, rest } = takeCommand(args);
-    const below = command.commands.find((one) => one.name === name);
+    const below = name === undefined ? undefined : await command.commands.get(name)?.();
     if (below) return await run(below, `${path} ${below.name}`, rest, shell);
     if (name !== undefined && !command.run) {
-      throw unknownCommand(
-        name,
-        command.commands.map((one) => one.name),
-        path,
-      );
+      throw unknownCommand(name, command.commands, path);
     }
   }
   const line = parseLine(args, [...(command.options ?? []), ...COMMON], command.operands ?? []);
   if (line.options.has('version')) return version(output, line.options.has('json'));
   if (line.options.has('help')) {
-    output.lines((style, columns) => commandHelp(command, path, style, columns));
+    const below = await loadAll(command.commands);
+    output.lines((style, columns) => commandHelp(command, below, path, style, columns));
     return EXIT_OK;
   }
   if (!command.run) {
-    output.errorLines((style, columns) => commandHelp(command, path, style, columns));
+    const below = await loadAll(command.commands);
+    output.errorLines((style, columns) => commandHelp(command, below, path, style, columns));
     return EXIT_USAGE;
   }
   const note = (text: string): void => output.errorLines(() => [text]);

@@ -44,12 +44,12 @@ export class Output {
   }
 
   json(value: unknown): void {
-    this.#out.write(`${JSON.stringify(value, plain, 2)}\n`);
+    this.#out.write(`${stringify(value, 2)}\n`);
   }
 
   /** One of many, on a line. */
   jsonLine(value: unknown): void {
-    this.#out.write(`${JSON.stringify(value, plain)}\n`);
+    this.#out.write(`${stringify(value)}\n`);
   }
 
   /** Shows lines in the place of those of the last time; null: not on a terminal. */
@@ -68,6 +68,15 @@ export class Output {
   async flushed(): Promise<boolean> {
     await this.#out.drained?.();
     return !this.#out.gone?.();
+  }
+}
+
+/** Most values have no 64-bit integers, and to look at each of a large one for them takes as long as all the rest. */
+function stringify(value: unknown, indent?: number): string {
+  try {
+    return JSON.stringify(value, undefined, indent);
+  } catch {
+    return JSON.stringify(value, plain, indent);
   }
 }
 

@@ -43,6 +43,8 @@ const FAMILIES: ReadonlyMap<string, number> = new Map([
   ['argo', 1],
   ['mem', 1],
   ['monitor', 1],
+  ['net', 2],
+  ['pci', 1],
   ['v4v', 2],
 ]);
 

@@ -76,6 +76,14 @@ export interface Hypervisor extends Disposable {
   /** @throws XenError when grant tables are not to be had */
   grantTable(): GrantTable;
 
+  /**
+   * Configuration space of a PCI function of the machine that this Xen runs on, as far as it can be read; null: there is
+   * no such function. Absent: no device can be seen from here.
+   *
+   * @param sbdf segment << 16 | bus << 8 | device << 3 | function
+   */
+  pciConfig?(sbdf: number): Uint8Array | null;
+
   /** From now on this handle serves only `domid`: hypercalls are refused, mappings of other domains too. */
   restrict(domid: number): void;
 

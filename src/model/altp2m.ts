@@ -47,7 +47,7 @@ export class Altp2m {
     if (this.#domain.config.nestedVirt) return -errno.EINVAL;
     if (on === this.active) return 0;
     if (on) {
-      const first = newView(this.#domain.defaultAccess);
+      const first = newView(this.#domain, this.#domain.defaultAccess);
       this.views[0] = first;
       this.active = true;
       for (const vcpu of this.#domain.vcpus) {
@@ -67,7 +67,7 @@ export class Altp2m {
   create(defaultAccess: number): number {
     const index = this.views.indexOf(null);
     if (index < 0) return -errno.EINVAL;
-    this.views[index] = newView(defaultAccess);
+    this.views[index] = newView(this.#domain, defaultAccess);
     return index;
   }
 
@@ -204,6 +204,11 @@ export class Altp2m {
     for (const view of this.views) if (view?.p2m.lookup(gfn).present) view.p2m.remove(gfn);
   }
 
+  /** Views that show these machine frames look again at which of them may be written. */
+  refreshFrames(first: number, last: number): void {
+    for (const view of this.views) view?.p2m.refresh(first, last);
+  }
+
   /** What {@link restore} needs to make these views again. */
   save(): Altp2mState {
     return {
@@ -221,7 +226,11 @@ export class Altp2m {
         this.views[index] = null;
         return;
       }
-      const view = { ...from, p2m: new P2m(), minRemapped: from.minRemapped ?? Number.POSITIVE_INFINITY };
+      const view = {
+        ...from,
+        p2m: new P2m(this.#domain.host.pci.readOnly),
+        minRemapped: from.minRemapped ?? Number.POSITIVE_INFINITY,
+      };
       view.p2m.restore(from.p2m);
       this.views[index] = view;
     });
@@ -278,9 +287,9 @@ function saved(bound: number): number | null {
   return Number.isFinite(bound) ? bound : null;
 }
 
-function newView(defaultAccess: number): AltView {
+function newView(domain: Domain, defaultAccess: number): AltView {
   return {
-    p2m: new P2m(),
+    p2m: new P2m(domain.host.pci.readOnly),
     defaultAccess,
     minRemapped: Number.POSITIVE_INFINITY,
     maxRemapped: 0,

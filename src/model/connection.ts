@@ -28,6 +28,7 @@ interface Machine {
   dmOp(domid: number, buffers: readonly Uint8Array[]): number;
   openEvtchn(same?: EventDescriptors): EventChannels;
   openGnttab(): GrantTable;
+  pciConfig(sbdf: number): Uint8Array | null;
 }
 
 export class ModelConnection implements Hypervisor {
@@ -88,6 +89,10 @@ export class ModelConnection implements Hypervisor {
   dmOp(domid: number, buffers: readonly Uint8Array[]): number {
     this.#checkOpen();
     return this.#refuses(domid) ? -errno.EPERM : this.#machine.dmOp(domid, buffers);
+  }
+
+  pciConfig(sbdf: number): Uint8Array | null {
+    return this.#machine.pciConfig(sbdf);
   }
 
   #refuses(domid: number): boolean {

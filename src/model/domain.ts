@@ -16,6 +16,8 @@ import type { Host } from './host.js';
 import { newParams } from './hvm_params.js';
 import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type P2mEntry, type PageOrder } from './p2m.js';
 import { PagingPool } from './paging_pool.js';
+import { DomainIo } from './pci/domain_io.js';
+import { restoreDomainIo, saveDomainIo } from './pci/snapshot.js';
 import { SharedInfo } from './shared_info.js';
 import { Vcpu } from './vcpu.js';
 import { ListenerPorts, type MonitorListener } from './vm_event/listener.js';
@@ -42,9 +44,11 @@ export class Domain {
   readonly host: Host;
   #vcpus: readonly Vcpu[] = [];
   /** The host's p2m: the memory as dom0 and Xen see it. */
-  readonly p2m = new P2m();
+  readonly p2m: P2m;
   readonly frameTypes = new FrameTypes();
   readonly altp2m: Altp2m;
+  /** What it has of devices. */
+  readonly io: DomainIo;
   readonly pagingPool: PagingPool;
   readonly sharedInfo: SharedInfo;
   readonly grants: GrantFrames;
@@ -79,6 +83,8 @@ export class Domain {
     this.host = host;
     this.config = config;
     this.handle = config.handle.slice();
+    this.p2m = new P2m(host.pci.readOnly);
+    this.io = new DomainIo(config.domid === 0, host.pci);
     this.pagingPool = new PagingPool(host.memory, this.p2m, config.hap);
     this.params = newParams(config.altp2mMode, host.cpu.vendor);
     this.altp2m = new Altp2m(this);
@@ -246,6 +252,7 @@ export class Domain {
     const entry = this.p2m.lookup(gfn);
     if (!entry.present) return false;
     const { mfn } = entry;
+    if (this.unmapDevice(gfn)) return true;
     this.unmapHost(gfn);
     if (this.host.memory.isXen(mfn)) return true;
     this.host.memory.free(mfn, () => {
@@ -303,6 +310,7 @@ export class Domain {
 
   mapHost(gfn: number, mfn: number, order: PageOrder): void {
     if (this.host.memory.isXen(mfn)) this.#shown.set(mfn, gfn);
+    if (this.frameTypes.of(gfn) === 'mmio_direct') this.frameTypes.set(gfn, 'ram_rw');
     this.p2m.set(gfn, mfn, this.defaultAccess, null, order);
     this.altp2m.propagateChange(gfn, order);
   }
@@ -313,6 +321,28 @@ export class Domain {
     if (this.#shown.get(mfn) === gfn) this.#shown.delete(mfn);
     this.p2m.remove(gfn);
     this.altp2m.propagateRemoval(gfn);
+  }
+
+  /** Has a frame show a device's. What it showed before goes on to exist. False: no table reaches the frame. */
+  mapDevice(gfn: number, mfn: number): boolean {
+    if (gfn >= FRAMES_IN_REACH) return false;
+    this.mapHost(gfn, mfn, ORDER_4K);
+    this.frameTypes.set(gfn, 'mmio_direct');
+    return true;
+  }
+
+  /** Takes {@link mapDevice} back. False: the frame shows nothing of a device. */
+  unmapDevice(gfn: number): boolean {
+    if (!this.p2m.lookup(gfn).present || this.frameTypes.of(gfn) !== 'mmio_direct') return false;
+    this.unmapHost(gfn);
+    this.frameTypes.set(gfn, 'ram_rw');
+    return true;
+  }
+
+  /** Pages of these machine frames are looked at again: they may be read-only now, or no more. */
+  refreshFrames(first: number, last: number): void {
+    this.p2m.refresh(first, last);
+    this.altp2m.refreshFrames(first, last);
   }
 
   /**
@@ -362,6 +392,7 @@ export class Domain {
       debugged: this.debugged,
       p2m: this.p2m.save(),
       frameTypes: this.frameTypes.save(),
+      ...(this.host.pci.functions.size > 0 && { io: saveDomainIo(this.io) }),
       altp2m: this.altp2m.save(),
       vcpus: this.vcpus.map((vcpu) => vcpu.save()),
       events: this.events.save(),
@@ -388,6 +419,7 @@ export class Domain {
     this.memSharing = state.memSharing;
     this.p2m.restore(state.p2m);
     if (state.frameTypes) this.frameTypes.restore(state.frameTypes);
+    if (state.io) restoreDomainIo(this.io, this.host.pci, state.io);
     this.altp2m.restore(state.altp2m);
     if (state.vcpus.length > 0) this.makeVcpus();
     state.vcpus.forEach((from, id) => {
@@ -405,11 +437,11 @@ export class Domain {
     for (const [mfn, gfn] of state.shown) this.#shown.set(mfn, gfn);
   }
 
-  /** The page behind a frame of the host's p2m, or null. */
+  /** The page behind a frame of the host's p2m, or null: there is none, or it is a device's and not for hypercalls. */
   page(gfn: number, write: boolean): Uint8Array | null {
     const entry = this.find(gfn);
-    if (!entry.present) return null;
     const { memory } = this.host;
+    if (!entry.present || memory.isDevice(entry.mfn)) return null;
     return write ? memory.page(this.domid, entry.mfn) : memory.peek(entry.mfn);
   }
 }

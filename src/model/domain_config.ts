@@ -4,6 +4,7 @@ import type { Altp2mState } from './altp2m.js';
 import type { EventPortState } from './event_channels.js';
 import type { FrameTypesState } from './frame_types.js';
 import type { P2mState } from './p2m.js';
+import type { DomainIoState } from './pci/snapshot.js';
 import type { VcpuState } from './vcpu.js';
 import type { MonitorState } from './vm_event/monitor_options.js';
 import type { VmEventRingState } from './vm_event/ring.js';
@@ -27,6 +28,8 @@ export interface DomainConfig {
   readonly maxGrantFrames: number;
   /** Bytes of each vCPU's trace buffer; 0: there are none. */
   readonly vmtraceSize: number;
+  /** The IOMMU may give its devices access to its memory. Default false. */
+  readonly iommu?: boolean;
   /** Width of the pointers in its hypercalls. Default 64. */
   readonly abi?: 32 | 64;
 }
@@ -47,6 +50,8 @@ export interface DomainState {
   readonly p2m: P2mState;
   /** Absent in those of earlier releases. */
   readonly frameTypes?: FrameTypesState;
+  /** Absent where there are no devices. */
+  readonly io?: DomainIoState;
   readonly altp2m: Altp2mState;
   readonly vcpus: readonly VcpuState[];
   readonly events: readonly EventPortState[];

@@ -9,7 +9,7 @@ import {
   MEM_ACCESS_GLA_VALID,
   VM_EVENT_REASON_MEM_ACCESS,
 } from '../abi/vm_event.js';
-import { PAGE_SIZE } from '../abi/xen.js';
+import { DOMID_IO, PAGE_SIZE } from '../abi/xen.js';
 import {
   ACCESS_N2RWX,
   ACCESS_R_PW,
@@ -17,14 +17,15 @@ import {
   ACCESS_RWX,
   ACCESS_RX2RW,
   accessRights,
-  type EXECUTE,
+  EXECUTE,
   isMisconfigured,
   READ,
   WRITE,
 } from './access.js';
 import type { AltView } from './altp2m.js';
-import { VECTOR_VE } from './guest/instruction.js';
+import { VECTOR_GP, VECTOR_VE } from './guest/instruction.js';
 import type { P2m } from './p2m.js';
+import type { MsixTable } from './pci/msix_table.js';
 import type { Vcpu } from './vcpu.js';
 import { EXIT_REASON_EPT_VIOLATION, monitorTraps, monitorVmexit } from './vm_event/traps.js';
 
@@ -46,6 +47,8 @@ export interface PageTouch {
 export type PageAccess =
   /** The page to read from or write to. */
   | { readonly page: Uint8Array }
+  /** Xen carries the access out itself. */
+  | { readonly emulated: MsixTable }
   /** The processor raised an exception. */
   | { readonly exception: number }
   /** No memory there and no device: reads give ones, writes are lost. */
@@ -76,6 +79,7 @@ export function accessPage(vcpu: Vcpu, touch: PageTouch): PageAccess {
         return 'stopped';
       }
       if (rightsFor(entry.access, touch) & kind) {
+        if (kind === WRITE && entry.readOnly) return protectedPage(vcpu, touch);
         if (kind === WRITE) vcpu.domain.frameTypes.noteWrite(gfn);
         return { page: pageAt(vcpu, entry.mfn, kind) };
       }
@@ -88,9 +92,21 @@ export function accessPage(vcpu: Vcpu, touch: PageTouch): PageAccess {
   return 'again';
 }
 
+/** A write to a page that Xen lets nobody write: carried out by Xen where it knows the table there, else #GP. */
+function protectedPage({ domain }: Vcpu, { gpa }: PageTouch): PageAccess {
+  const table = domain.io.tableAt(gpa);
+  return table ? { emulated: table } : { exception: VECTOR_GP };
+}
+
 /** Reaches a page as Xen's emulator does: through the host's p2m, whatever the restrictions. Null: there is no memory. */
 export function emulatorPage(vcpu: Vcpu, gpa: number, write: boolean): Uint8Array | null {
   const gfn = Math.floor(gpa / PAGE_SIZE);
+  const { memory } = vcpu.domain.host;
+  const entry = vcpu.domain.find(gfn);
+  if (entry.present && memory.isDevice(entry.mfn)) {
+    if (!write) return memory.peek(entry.mfn);
+    return entry.readOnly ? null : memory.page(DOMID_IO, entry.mfn);
+  }
   if (write) vcpu.domain.frameTypes.noteWrite(gfn);
   return vcpu.domain.page(gfn, write);
 }
@@ -133,7 +149,10 @@ function handleExit(vcpu: Vcpu, view: AltView | null, touch: PageTouch, rights: 
   if (view && domain.altp2m.propagateFromHost(view, gfn)) return 'retry';
   const table = view?.p2m ?? domain.p2m;
   const entry = table.lookup(gfn);
-  if (!entry.present) return 'unmapped';
+  if (!entry.present) {
+    const msix = domain.io.tableAt(touch.gpa);
+    return msix && touch.kind !== EXECUTE ? { emulated: msix } : 'unmapped';
+  }
   return checkAccess(vcpu, table, entry.access, touch, view !== null);
 }
 

@@ -7,7 +7,13 @@ import { errno } from '../abi/errno.js';
 import { DOMID_FIRST_RESERVED, VIRQ_CONSOLE, VIRQ_DEBUG, VIRQ_TIMER } from '../abi/xen.js';
 import { checkDomid, checkU32 } from '../hypervisor/check.js';
 import { XenError } from '../hypervisor/error.js';
-import type { EventChannels, EventDescriptors } from '../hypervisor/event_channels.js';
+import {
+  type EventChannels,
+  type EventDescriptors,
+  nextPort,
+  type PortListener,
+  takingPorts,
+} from '../hypervisor/event_channels.js';
 import type { EventAbi, EventPorts } from './event_channels.js';
 
 /** `EVTCHN_FIFO_NR_CHANNELS`. */
@@ -165,6 +171,10 @@ class OpenEvtchn implements EventChannels {
     return this.#signalled.length > 0 ? 1 : 0;
   }
 
+  next(timeoutMs: number, notify = 0): number {
+    return nextPort(this, timeoutMs, notify);
+  }
+
   /** Nobody waits: {@link wait} has answered. */
   wake(): void {
     this.#checkOpen();
@@ -177,6 +187,11 @@ class OpenEvtchn implements EventChannels {
     if (listener && !this.#alive) this.#alive = setInterval(() => {}, 2 ** 31 - 1);
     if (!listener) this.#rest();
     this.#schedule();
+  }
+
+  onPort(listener: PortListener | null): void {
+    if (listener !== null && typeof listener !== 'function') throw new TypeError('listener must be a function or null');
+    this.onPending(listener && takingPorts(this, listener, () => this.#closed));
   }
 
   close(): void {

@@ -5,20 +5,22 @@
  */
 
 import { errno } from '../abi/errno.js';
-import { DOMID_IO, DOMID_SELF, DOMID_XEN } from '../abi/xen.js';
+import { DOMID_IO, DOMID_SELF, DOMID_XEN, PAGE_SIZE } from '../abi/xen.js';
 import { XenError } from '../hypervisor/error.js';
 import type { ForeignMapping } from '../hypervisor/port.js';
 import type { Domain } from './domain.js';
 import type { MachineMemory } from './machine_memory.js';
+import type { Pci } from './pci/pci.js';
 
 /** What {@link mapForeign} needs of the machine. */
 interface Machine {
   readonly domains: ReadonlyMap<number, Domain>;
   readonly dom0: Domain;
   readonly memory: MachineMemory;
+  readonly pci: Pci;
 }
 
-/** A frame of memory; null: a device's, which the model has none of; a negative errno. */
+/** A frame of memory; null: an address at which nobody answers; a negative errno. */
 type Found = { readonly mfn: number | null } | { readonly error: number };
 
 /** Frames below are the first MiB's, which is no memory to Xen. */
@@ -30,13 +32,21 @@ export function mapForeign(machine: Machine, domid: number, gfns: readonly numbe
   const find = finder(machine, domid);
   if (!find) throw new XenError('mapForeign', -errno.ESRCH, { domid });
   const errors = new Int32Array(gfns.length);
+  const copied: (readonly [index: number, mfn: number])[] = [];
   const mfns = gfns.map((gfn, i) => {
     const found = find(gfn);
-    if ('mfn' in found) return found.mfn;
-    errors[i] = found.error;
+    if ('error' in found) {
+      errors[i] = found.error;
+      return null;
+    }
+    if (found.mfn === null || !machine.pci.isReadOnly(found.mfn)) return found.mfn;
+    copied.push([i, found.mfn]);
     return null;
   });
-  return shown(memory, domid, mfns, errors);
+  const mapping = shown(memory, domid, mfns, errors);
+  // a store to the real page is a page fault for ever; here it goes to a copy, and no further
+  for (const [i, mfn] of copied) mapping.bytes.set(memory.peek(mfn), i * PAGE_SIZE);
+  return mapping;
 }
 
 /** Machine frames as a mapping, side by side until it closes. */
@@ -65,9 +75,10 @@ export function shown(
 
 /** How a frame of a domain is found, or null when the domain is none that can be named. */
 function finder({ domains, dom0, memory }: Machine, domid: number): ((gfn: number) => Found) | null {
-  const isDevice = (mfn: number): boolean => mfn < FIRST_MIB || mfn >= memory.totalPages;
+  const nobodys = (mfn: number): boolean => mfn < FIRST_MIB || mfn >= memory.totalPages;
   const machineFrame = (owner: Domain | null, ofDevice: Found) => (mfn: number) => {
-    if (isDevice(mfn)) return ofDevice;
+    if (memory.isDevice(mfn)) return 'mfn' in ofDevice ? { mfn } : ofDevice;
+    if (nobodys(mfn)) return ofDevice;
     const entry = owner?.p2m.lookup(mfn);
     return entry?.present ? { mfn: entry.mfn } : { error: -errno.EBUSY };
   };
@@ -87,6 +98,6 @@ function finder({ domains, dom0, memory }: Machine, domid: number): ((gfn: numbe
   if (!domain.isHvm) return machineFrame(domain, { error: -errno.EPERM });
   return (gfn) => {
     const entry = domain.find(gfn);
-    return entry.present ? { mfn: entry.mfn } : { error: -errno.EINVAL };
+    return entry.present && !memory.isDevice(entry.mfn) ? { mfn: entry.mfn } : { error: -errno.EINVAL };
   };
 }

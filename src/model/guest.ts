@@ -38,6 +38,8 @@ export function guestConfig(xen: CreateHost, options: GuestOptions): DomainConfi
   const { vmtraceSize = 0 } = options;
   if (vmtraceSize !== 0 && (!xen.cpu.pt || type !== 'hvm' || !isTraceSize(vmtraceSize))) refuse(errno.EINVAL);
   if (type === 'hvm' && !hap && !xen.shadow) refuse(errno.EOPNOTSUPP);
+  const { iommu = false } = options;
+  if (iommu && !xen.pci.iommu) refuse(errno.EINVAL);
   const nrAltp2m = counted ? (mode === 0 ? 0 : (options.nrAltp2m ?? 10)) : 10;
   if (nrAltp2m > 512) refuse(errno.EINVAL);
   const domid = xen.freeDomid() ?? refuse(errno.ENOMEM);
@@ -56,6 +58,7 @@ export function guestConfig(xen: CreateHost, options: GuestOptions): DomainConfi
     maxEvtchnPort: 1023,
     maxGrantFrames: 64,
     vmtraceSize,
+    iommu,
     abi: options.abi ?? 64,
   };
 }

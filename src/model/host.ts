@@ -5,6 +5,7 @@ import type { ConsoleRing } from './console_ring.js';
 import type { Domain } from './domain.js';
 import type { MachineMemory } from './machine_memory.js';
 import type { Cpu } from './options.js';
+import type { Pci } from './pci/pci.js';
 import type { Scheduler } from './scheduler.js';
 import type { Vcpu } from './vcpu.js';
 
@@ -14,6 +15,7 @@ export interface Host {
   readonly cpu: Cpu;
   readonly memory: MachineMemory;
   readonly console: ConsoleRing;
+  readonly pci: Pci;
   /** Built with memory sharing. */
   readonly memSharing: boolean;
   /** Takes a hypercall that a guest's vCPU makes. */

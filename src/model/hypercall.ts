@@ -8,6 +8,7 @@ import {
   __HYPERVISOR_grant_table_op,
   __HYPERVISOR_hvm_op,
   __HYPERVISOR_memory_op,
+  __HYPERVISOR_physdev_op,
   __HYPERVISOR_sched_op,
   __HYPERVISOR_sysctl,
   __HYPERVISOR_xen_version,
@@ -22,6 +23,7 @@ import { eventChannelOp } from './ops/event_channel_op.js';
 import { grantTableOp } from './ops/grant_table_op.js';
 import { hvmOp } from './ops/hvm_op.js';
 import { memoryOp } from './ops/memory_op.js';
+import { physdevOp } from './ops/physdev_op.js';
 import { schedOp } from './ops/sched_op.js';
 import { sysctl } from './ops/sysctl.js';
 import { type VersionHost, xenVersion } from './ops/xen_version.js';
@@ -55,6 +57,8 @@ export function hypercall(
       return memoryOp(caller, a1, a2);
     case __HYPERVISOR_xen_version:
       return xenVersion(host, caller, a1, a2);
+    case __HYPERVISOR_physdev_op:
+      return physdevOp(host, caller, a1, a2);
     case __HYPERVISOR_sched_op:
       return schedOp(caller, a1, a2);
     case __HYPERVISOR_sysctl:

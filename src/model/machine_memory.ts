@@ -1,6 +1,6 @@
 /** The machine's memory: which frames are free, and what the used ones hold. A frame costs nothing until it is written. */
 
-import { DOMID_XEN, PAGE_SIZE } from '../abi/xen.js';
+import { DOMID_IO, DOMID_XEN, PAGE_SIZE } from '../abi/xen.js';
 
 /** What one frame holds, and the mapping that it lives in, if any. */
 interface Content {
@@ -43,6 +43,8 @@ export class MachineMemory {
   readonly #contents = new Map<number, Content>();
   /** Frames of Xen's own, that domains may be shown. */
   readonly #xen = new Set<number>();
+  /** Frames of devices: ranges. */
+  readonly #devices: (readonly [first: number, last: number])[] = [];
 
   constructor(totalPages: number) {
     this.totalPages = totalPages;
@@ -75,9 +77,25 @@ export class MachineMemory {
       if (left) left.owner = owner;
       return again;
     }
-    const mfn = Math.ceil(this.#nextMfn / count) * count;
+    let mfn = Math.ceil(this.#nextMfn / count) * count;
+    for (let device = this.#deviceIn(mfn, count); device; device = this.#deviceIn(mfn, count)) {
+      mfn = Math.ceil((device[1] + 1) / count) * count;
+    }
     this.#nextMfn = mfn + count;
     return mfn;
+  }
+
+  /** From now on these frames are a device's: nobody gets them as memory, and what they hold is the device's. */
+  claimDevice(first: number, last: number): void {
+    if (!this.#devices.some(([from, to]) => from <= first && to >= last)) this.#devices.push([first, last]);
+  }
+
+  isDevice(mfn: number): boolean {
+    return this.#devices.length > 0 && this.#deviceIn(mfn, 1) !== undefined;
+  }
+
+  #deviceIn(mfn: number, count: number): readonly [first: number, last: number] | undefined {
+    return this.#devices.find(([first, last]) => first < mfn + count && last >= mfn);
   }
 
   /** A zeroed frame of Xen's own, to be shared with a domain; null when memory is short. It is no page of the domain's. */
@@ -152,6 +170,7 @@ export class MachineMemory {
     const content = this.#contents.get(mfn);
     if (content) return content.bytes;
     const bytes = new Uint8Array(PAGE_SIZE);
+    if (this.isDevice(mfn)) owner = DOMID_IO; // whoever is the first to write it
     this.#contents.set(mfn, { owner, bytes, home: null, holds: 0, abandoned: null });
     return bytes;
   }
@@ -203,6 +222,7 @@ export class MachineMemory {
       const at = shared.mfns.indexOf(only) * PAGE_SIZE;
       return { bytes: new Uint8Array(shared.buffer, at, PAGE_SIZE), release: () => this.#unpin(shared) };
     }
+    if (mfns.every((mfn) => mfn === null)) return noFrames(mfns.length);
     const home: Home = { buffer: new ArrayBuffer(mfns.length * PAGE_SIZE), mfns, users: 1 };
     const seen = new Set<number>();
     const taken = mfns.find(
@@ -238,7 +258,7 @@ export class MachineMemory {
   #moveTo(owner: number, mfn: number, bytes: Uint8Array, home: Home | null): void {
     bytes.set(this.peek(mfn));
     const had = this.#contents.get(mfn);
-    const whose = had?.owner ?? (this.#xen.has(mfn) ? DOMID_XEN : owner);
+    const whose = had?.owner ?? (this.#xen.has(mfn) ? DOMID_XEN : this.isDevice(mfn) ? DOMID_IO : owner);
     this.#contents.set(mfn, { owner: whose, bytes, home, holds: had?.holds ?? 0, abandoned: had?.abandoned ?? null });
   }
 
@@ -284,4 +304,19 @@ export interface MachineMemoryState {
   readonly xen: readonly number[];
   /** `[mfn, owner, page in base64]` of every frame that was ever written. */
   readonly contents: readonly (readonly [mfn: number, owner: number, page: string])[];
+}
+
+/** Pages of zeroes that are no frames. They are made when somebody looks at them: who passes through holes does not. */
+function noFrames(count: number): PinnedFrames {
+  let bytes: Uint8Array<ArrayBuffer> | null = null;
+  return {
+    get bytes() {
+      bytes ??= new Uint8Array(count * PAGE_SIZE);
+      return bytes;
+    },
+    release: () => {
+      if (bytes) structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+      bytes = null;
+    },
+  };
 }

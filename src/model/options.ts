@@ -2,6 +2,7 @@
 
 import type { Release } from '../abi/release.js';
 import type { ArgoMode } from './argo/argo.js';
+import type { PciOptions } from './pci/options.js';
 import type { V4v, V4vOptions } from './v4v/v4v.js';
 
 /** What the processor can do; it decides what Xen offers. Missing members take the default. */
@@ -32,6 +33,8 @@ export interface ModelOptions {
   /** V4V, Argo's forerunner, in the place of Argo. No real Xen has it. Default false. */
   readonly v4v?: boolean | V4vOptions | V4v;
   readonly cpu?: CpuOptions;
+  /** PCI devices, and whether there is an IOMMU. Default: neither. */
+  readonly pci?: PciOptions;
   /** Built with shadow paging, so that HVM guests without HAP can exist. Default false, as distributions build it. */
   readonly shadow?: boolean;
   /** Built with memory sharing, so that domains can be forked. Default false, as distributions build it. */
@@ -67,6 +70,8 @@ export interface GuestOptions {
   /** Views the domain can have, from 4.21 on. Default 10. */
   readonly nrAltp2m?: number;
   readonly nestedVirt?: boolean;
+  /** Devices may be given to it (`passthrough=1` in its xl.cfg): needs a machine with an IOMMU. Default false. */
+  readonly iommu?: boolean;
   /** Bytes of each vCPU's trace buffer, a power of 2 from 4096 on; needs `cpu: { pt: true }`. Default 0: none. */
   readonly vmtraceSize?: number;
   /** Width of the pointers in the guest's hypercalls. Default 64. Only argo_op has a layout of its own for 32. */

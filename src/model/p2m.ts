@@ -20,6 +20,16 @@ export type PageOrder = typeof ORDER_4K | typeof ORDER_2M | typeof ORDER_1G;
 /** Entry attributes: access in the low four bits, then suppress-#VE, then "there is a page". */
 const SUPPRESS_VE = 0x10;
 const PRESENT = 0x20;
+/** Xen lets nobody write the frame, whatever the access is. */
+const READ_ONLY = 0x40;
+
+/** Frames that nobody may write (Xen's `mmio_ro_ranges`). */
+export interface ReadOnlyFrames {
+  readonly isEmpty: boolean;
+  contains(mfn: number): boolean;
+}
+
+const NO_FRAMES: ReadOnlyFrames = { isEmpty: true, contains: () => false };
 
 /** What {@link P2m.lookup} found. One object a table, overwritten by the next lookup. */
 export interface P2mEntry {
@@ -31,6 +41,8 @@ export interface P2mEntry {
   suppressVe: boolean;
   /** Order of the page, or of the hole. */
   order: number;
+  /** Xen lets nobody write it, whatever {@link access} says. */
+  readOnly: boolean;
 }
 
 /** A saved {@link P2m}: plain JSON, by level from 4 KiB to 1 GiB. */
@@ -50,9 +62,15 @@ export class P2m {
   readonly #tables4K = new Set<number>();
   readonly #tables2M = new Set<number>();
   readonly #tables1G = new Set<number>();
-  readonly #found: P2mEntry = { present: false, mfn: 0, access: 0, suppressVe: false, order: 0 };
+  readonly #found: P2mEntry = { present: false, mfn: 0, access: 0, suppressVe: false, order: 0, readOnly: false };
+  readonly #readOnly: ReadOnlyFrames;
   /** Highest frame that was ever mapped, or -1. */
   maxMapped = -1;
+
+  /** @param readOnly looked at whenever a page is mapped; a change of it needs {@link refresh} */
+  constructor(readOnly: ReadOnlyFrames = NO_FRAMES) {
+    this.#readOnly = readOnly;
+  }
 
   /** Number of entries held, of any size. */
   get entries(): number {
@@ -91,7 +109,9 @@ export class P2m {
    */
   set(gfn: number, mfn: number, access: number, suppressVe: boolean | null, order: PageOrder = ORDER_4K): void {
     const bit = suppressVe ?? this.#keptSuppressVe(gfn);
-    this.#put(gfn, mfn, PRESENT | (bit ? SUPPRESS_VE : 0) | access, order);
+    // a device's frames are mapped one by one
+    const readOnly = order === ORDER_4K && !this.#readOnly.isEmpty && this.#readOnly.contains(mfn);
+    this.#put(gfn, mfn, PRESENT | (readOnly ? READ_ONLY : 0) | (bit ? SUPPRESS_VE : 0) | access, order);
     this.maxMapped = Math.max(this.maxMapped, gfn + 2 ** order - 1);
   }
 
@@ -107,6 +127,18 @@ export class P2m {
       if (attributes & PRESENT) found.push([gfn, mfn]);
     });
     return found;
+  }
+
+  /** Looks again at which of these machine frames may be written. */
+  refresh(first: number, last: number): void {
+    const found: (readonly [gfn: number, mfn: number, attributes: number])[] = [];
+    this.#pages4K.forEach((...entry) => {
+      if (entry[2] & PRESENT && entry[1] >= first && entry[1] <= last) found.push(entry);
+    });
+    for (const [gfn, mfn, attributes] of found) {
+      const readOnly = this.#readOnly.contains(mfn) ? READ_ONLY : 0;
+      this.#pages4K.set(gfn, mfn, (attributes & ~READ_ONLY) | readOnly);
+    }
   }
 
   /** Drops everything, tables included. */
@@ -189,6 +221,7 @@ export class P2m {
     found.mfn = mfn;
     found.access = attributes & 0xf;
     found.suppressVe = (attributes & SUPPRESS_VE) !== 0;
+    found.readOnly = (attributes & READ_ONLY) !== 0;
     found.order = order;
     return found;
   }

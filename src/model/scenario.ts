@@ -8,6 +8,8 @@ import { RELEASES, type Release, releaseAbi } from '../abi/release.js';
 import { ARGO_MODES } from './argo/argo.js';
 import type { Guest } from './guest.js';
 import { ALTP2M_MODES, type CpuOptions, type GuestOptions, type ModelOptions } from './options.js';
+import type { PciDeviceOptions } from './pci/options.js';
+import { e1000e, nvme } from './pci/samples.js';
 import {
   booleanValue,
   type Fields,
@@ -90,6 +92,13 @@ const CPU: Fields<CpuOptions> = {
   maxphysaddr: integerValue(32, 52),
 };
 
+const DEVICES = { e1000e: e1000e(), nvme: nvme() };
+
+/** The name of a device that QEMU makes, too. */
+function deviceValue(value: unknown, at: string): PciDeviceOptions {
+  return DEVICES[oneOf<keyof typeof DEVICES>(['e1000e', 'nvme'])(value, at)];
+}
+
 const VIEW: Fields<Partial<ScenarioView>> = {
   defaultAccess: accessValue,
   visible: booleanValue,
@@ -108,6 +117,7 @@ const GUEST: Fields<ScenarioGuest> = {
   altp2m: oneOf(ALTP2M_MODES),
   nrAltp2m: integerValue(1, MAX_VIEWS),
   nestedVirt: booleanValue,
+  iommu: booleanValue,
   vmtraceSize: integerValue(0, 2 ** 26),
   abi: (value, at) => (value === 32 || value === 64 ? value : wrong(at, value, '32 or 64')),
   paused: booleanValue,
@@ -120,6 +130,7 @@ const SCENARIO: Fields<Scenario> = {
   altp2m: booleanValue,
   shadow: booleanValue,
   memSharing: booleanValue,
+  pci: (value, at) => ({ devices: listValue(value, at, 2).map((one, i) => deviceValue(one, `${at}[${i}]`)) }),
   argo: (value, at) => ARGO_MODES.find((mode) => mode === value) ?? wrong(at, value, ARGO_MODES.join(', ')),
   v4v: (value, at) =>
     value === 'v9' ? { abi: 'v9' } : typeof value === 'boolean' ? value : wrong(at, value, 'true, false or "v9"'),

@@ -27,6 +27,8 @@ import { MachineMemory, type MachineMemoryState } from './machine_memory.js';
 import { dmOp } from './ops/dm_op.js';
 import { type Cpu, completeCpu, type GuestOptions, type ModelOptions } from './options.js';
 import { ORDER_1G, ORDER_4K } from './p2m.js';
+import { Pci } from './pci/pci.js';
+import { type PciState, restorePci, savePci } from './pci/snapshot.js';
 import { mapResource, resourceSize } from './resource.js';
 import { Scheduler } from './scheduler.js';
 import { openV4vPort, type V4vMemory } from './v4v/port.js';
@@ -48,6 +50,8 @@ export interface ModelSnapshot {
   readonly domains: readonly DomainState[];
   /** Absent in those of earlier releases. */
   readonly argo?: ArgoState;
+  /** Absent where there are no devices. */
+  readonly pci?: PciState;
 }
 
 /** A failure that {@link ModelXen.injectFault} asks for. */
@@ -77,6 +81,8 @@ export class ModelXen implements Hypervisor, HypercallHost {
   readonly argo: Argo;
   /** V4V in the place of Argo, if the machine was made for it. */
   readonly v4v: V4v | null;
+  /** The machine's PCI devices. */
+  readonly pci: Pci;
   readonly dom0: Domain;
   /** @internal */
   readonly scheduler: Scheduler;
@@ -112,6 +118,7 @@ export class ModelXen implements Hypervisor, HypercallHost {
     const argoWords = argo === 'mac-permissive' ? ' argo=1,mac-permissive=1' : this.argo.on ? ' argo=1' : '';
     this.commandLine = `console=com1${altp2m ? ' altp2m=1' : ''}${argoWords}${this.v4v ? ' v4v=1' : ''}`;
     this.memory = new MachineMemory(options.memoryPages ?? DEFAULT_PAGES);
+    this.pci = new Pci(options.pci ?? { devices: [] }, this);
     this.console.print(`Xen version ${release}.0-model`, `Command line: ${this.commandLine}`);
     this.arena = new Arena(new ArrayBuffer((options.arenaPages ?? 64) * PAGE_SIZE), ARENA_BASE);
     this.#seed = options.seed ?? 0;
@@ -181,6 +188,10 @@ export class ModelXen implements Hypervisor, HypercallHost {
   dmOp(domid: number, buffers: readonly Uint8Array[]): number {
     if (this.#closed) throw new TypeError('this hypervisor is closed');
     return this.#refuses(domid) ? -errno.EPERM : dmOp(this, domid, buffers);
+  }
+
+  pciConfig(sbdf: number): Uint8Array | null {
+    return this.pci.config(sbdf);
   }
 
   #refuses(domid: number): boolean {
@@ -316,6 +327,7 @@ export class ModelXen implements Hypervisor, HypercallHost {
         argo: this.argo.mode,
         ...(this.v4v ? { v4v: this.v4v.options } : {}),
         cpu: this.cpu,
+        ...(this.pci.functions.size > 0 && { pci: this.pci.madeWith }),
         shadow: this.shadow,
         memSharing: this.memSharing,
         seed: this.#seed,
@@ -326,6 +338,7 @@ export class ModelXen implements Hypervisor, HypercallHost {
       memory: this.memory.save(),
       domains: [...this.domains.values()].map((domain) => domain.save()),
       argo: this.argo.save(),
+      ...(this.pci.functions.size > 0 && { pci: savePci(this.pci) }),
     };
   }
 
@@ -337,6 +350,7 @@ export class ModelXen implements Hypervisor, HypercallHost {
   static restore(snapshot: ModelSnapshot): ModelXen {
     if (snapshot?.format !== 'xenctrl-model-snapshot/1') throw new TypeError('this is no snapshot of a software Xen');
     const xen = new ModelXen(snapshot.options);
+    if (snapshot.pci) restorePci(xen.pci, snapshot.pci);
     for (const state of snapshot.domains) {
       const { handle, ...config } = state.config;
       const isDom0 = config.domid === xen.dom0.domid;
@@ -384,6 +398,7 @@ export class ModelXen implements Hypervisor, HypercallHost {
     for (const [virq, handler] of this.#virqHandlers) if (handler === domain) this.#virqHandlers.delete(virq);
     this.argo.teardown(domain);
     this.v4v?.domainDestroyed(domain);
+    this.pci.domainDestroyed(domain);
     domain.die(() => this.domains.delete(domain.domid));
   }
 

@@ -20,3 +20,8 @@ export function attempt(call: (() => Got) | (() => void)): Attempt {
     return { rc: -1, errno: error.code, out: {} };
   }
 }
+
+/** `rc`, and `errno` where there is one, as recordings hold them. */
+export function toldResult({ rc, errno }: { readonly rc: number; readonly errno: string }): Record<string, unknown> {
+  return rc < 0 ? { rc, errno } : { rc };
+}

@@ -4,6 +4,9 @@
  * raise #VE in views that are still empty, and so decide later answers.
  */
 
+import { HVMOP_guest_request_vm_event } from '../abi/hvm/hvm_op.js';
+import { __HYPERVISOR_hvm_op } from '../abi/xen.js';
+import type { ControlRegister } from '../model/guest/control.js';
 import { type GuestResult, type Vcpu, VcpuNotRunningError } from '../model/index.js';
 import { RecordingError } from './error.js';
 
@@ -34,8 +37,26 @@ export type Command =
   | { readonly kind: 'vmfunc_read'; readonly leaf: number; readonly index: number; readonly gpa: number }
   | { readonly kind: 'vmcall'; readonly op: number; readonly args: readonly number[] }
   | { readonly kind: 'ud2' }
+  /** HVMOP_guest_request_vm_event, by the instruction that the processor has for hypercalls. */
+  | { readonly kind: 'request' }
+  | { readonly kind: 'cpuid'; readonly leaf: number }
+  | { readonly kind: 'write_cr'; readonly index: ControlRegister; readonly value: number }
+  | { readonly kind: 'read_cr'; readonly index: ControlRegister }
+  | { readonly kind: 'wrmsr'; readonly msr: number; readonly value: number }
+  | { readonly kind: 'rdmsr'; readonly msr: number }
+  | { readonly kind: 'int3' }
+  /** Sets the trap flag: a debug exception after the next instruction. */
+  | { readonly kind: 'trap' }
+  /** Stores GDTR, and loads it with what it holds. */
+  | { readonly kind: 'sgdt' }
+  | { readonly kind: 'lgdt' }
   /** Nothing: when it is over, the guest has been through its loop in the view that it is in. */
   | { readonly kind: 'nop' };
+
+type SystemCommand = Exclude<
+  Command,
+  { readonly kind: 'read' | 'write' | 'call' | 'vmfunc' | 'vmfunc_read' | 'vmcall' | 'request' | 'ud2' | 'nop' }
+>;
 
 export interface CommandResult {
   /** False: the guest did not come back. The rest says nothing then. */
@@ -61,10 +82,15 @@ const NOT_FINISHED: CommandResult = { finished: false, exception: null, value: 0
 
 export class GuestDriver {
   readonly #vcpu: Vcpu;
+  readonly #poll: () => boolean;
   #booted = false;
+  /** eax, when the command ends by an exception. */
+  #eaxThen = 0;
 
-  constructor(vcpu: Vcpu) {
+  /** @param poll gives an agent its turn while the vCPU waits for it; false: it had nothing to do */
+  constructor(vcpu: Vcpu, poll: () => boolean = () => false) {
     this.#vcpu = vcpu;
+    this.#poll = poll;
   }
 
   /** Waits as the guest does, takes a command, does it and acknowledges it. */
@@ -72,12 +98,14 @@ export class GuestDriver {
     return this.#unlessStopped(() => {
       this.#wait();
       let exception: number | null = null;
+      let value = 0;
       // a command that does not get done leaves the register as it was loaded
-      let value = command.kind === 'vmcall' ? command.op : 0;
+      this.#eaxThen = command.kind === 'vmcall' ? command.op : 0;
       try {
         this.#takeCommand();
         value = this.#do(command);
       } catch (error) {
+        value = this.#eaxThen;
         exception = this.#handle(error);
       }
       this.#guarded(() => this.#acknowledge());
@@ -98,6 +126,7 @@ export class GuestDriver {
     this.#unlessStopped(() => {
       this.#wait();
       this.#guarded(() => this.#takeCommand());
+      this.#ready();
       this.#vcpu.halt();
       return NOT_FINISHED;
     });
@@ -149,26 +178,77 @@ export class GuestDriver {
       case 'call':
         return this.#call(command.gpa);
       case 'vmfunc':
-        this.#check(vcpu.vmfunc(command.leaf, command.index));
+        this.#done(() => vcpu.vmfunc(command.leaf, command.index));
         this.#fetch();
         return 0;
       case 'vmfunc_read': {
-        this.#check(vcpu.vmfunc(command.leaf, command.index));
+        this.#done(() => vcpu.vmfunc(command.leaf, command.index));
         this.#fetch();
         const value = this.#load(command.gpa);
-        this.#check(vcpu.vmfunc(0, 0));
+        this.#done(() => vcpu.vmfunc(0, 0));
         return value;
       }
       case 'vmcall':
         // the instruction is Intel's; AMD's processors have another and raise #UD on this one
         if (vcpu.domain.host.cpu.vendor !== 'intel') throw new Fault(VECTOR_UD);
-        return vcpu.hypercall(command.op, ...command.args);
+        return this.#hypercall(command.op, ...command.args);
+      case 'request':
+        return this.#hypercall(__HYPERVISOR_hvm_op, HVMOP_guest_request_vm_event, 0);
       case 'nop':
         return 0;
       case 'ud2':
-        this.#check(vcpu.undefinedInstruction());
+        this.#done(() => vcpu.undefinedInstruction());
         return 0;
+      default:
+        return this.#doSystem(command);
     }
+  }
+
+  #doSystem(command: SystemCommand): number {
+    const vcpu = this.#vcpu;
+    switch (command.kind) {
+      case 'cpuid':
+        this.#done(() => vcpu.cpuid(command.leaf));
+        return this.#eax();
+      case 'write_cr':
+        this.#done(() => vcpu.writeCr(command.index, BigInt(command.value)));
+        return 0;
+      case 'read_cr':
+        return Number(vcpu.registers.get(`cr${command.index}`) & 0xffff_ffffn);
+      case 'wrmsr':
+        this.#done(() => vcpu.wrmsr(command.msr, BigInt(command.value)));
+        return 0;
+      case 'rdmsr':
+        this.#done(() => vcpu.rdmsr(command.msr));
+        return this.#eax();
+      case 'int3':
+        this.#done(() => vcpu.int3());
+        return 0;
+      case 'trap':
+        this.#done(() => vcpu.debugException());
+        return 0;
+      case 'sgdt':
+        this.#done(() => vcpu.storeDescriptor('gdtr'));
+        return 0;
+      case 'lgdt': {
+        const { registers } = vcpu;
+        const table = { base: registers.get('gdtr_base'), limit: Number(registers.get('gdtr_limit')) };
+        this.#done(() => vcpu.loadDescriptor('gdtr', table));
+        return 0;
+      }
+    }
+  }
+
+  #hypercall(op: number, ...args: readonly number[]): number {
+    this.#ready();
+    this.#eaxThen = this.#vcpu.hypercall(op, ...args);
+    // it may have put the vCPU into a view that holds nothing yet
+    this.#fetch();
+    return this.#eaxThen;
+  }
+
+  #eax(): number {
+    return Number(this.#vcpu.registers.get('rax') & 0xffff_ffffn);
   }
 
   /** Calls a function of the guest: `mov eax, imm32`, `nop` and `ret` are what it may hold. */
@@ -177,8 +257,8 @@ export class GuestDriver {
     let eax = 0;
     let at = gpa;
     for (let count = 0; count < MOST_INSTRUCTIONS; count++) {
-      const code = this.#vcpu.execute(at, Math.min(5, PAGE_SIZE - (at % PAGE_SIZE)));
-      this.#check(code);
+      const length = Math.min(5, PAGE_SIZE - (at % PAGE_SIZE));
+      const code = this.#done(() => this.#vcpu.execute(at, length));
       const [opcode = 0] = code.bytes;
       if (opcode === 0xc3) {
         this.#load(STACK);
@@ -200,24 +280,34 @@ export class GuestDriver {
 
   /** Fetches from the program. */
   #fetch(): void {
-    this.#check(this.#vcpu.execute(CODE));
+    this.#done(() => this.#vcpu.execute(CODE));
   }
 
   #load(gpa: number): number {
-    const read = this.#vcpu.read(gpa, 4);
-    this.#check(read);
-    return new DataView(read.bytes.buffer).getUint32(0, true);
+    const { bytes } = this.#done(() => this.#vcpu.read(gpa, 4));
+    // an agent that has the vCPU go on behind the instruction says itself what eax holds
+    return bytes.length === 0 ? this.#eax() : new DataView(bytes.buffer).getUint32(0, true);
   }
 
   #store(gpa: number, value = 0): void {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setUint32(0, value, true);
-    this.#check(this.#vcpu.write(gpa, bytes));
+    this.#done(() => this.#vcpu.write(gpa, bytes));
   }
 
-  #check(access: GuestResult): void {
-    if (!access.finished) throw new Stopped();
-    if (access.exception !== null) throw new Fault(access.exception);
+  /** One instruction, to its end. */
+  #done(issue: () => GuestResult): GuestResult {
+    this.#ready();
+    let result = issue();
+    while (!result.finished && this.#poll()) result = this.#vcpu.retry() ?? result;
+    if (!result.finished) throw new Stopped();
+    if (result.exception !== null) throw new Fault(result.exception);
+    return result;
+  }
+
+  /** An event that is not answered keeps the vCPU from its next instruction. */
+  #ready(): void {
+    while (!this.#vcpu.canRun && this.#poll());
   }
 
   /** Does something that nobody asked the outcome of: exceptions are handled and forgotten, as the guest's loop does. */

@@ -1,9 +1,6 @@
 /** One replay under way: the Xen that it runs on, the handle on it, and the guest that the steps are about. */
 
-import { errno } from '../abi/errno.js';
 import { atLeast, type Release } from '../abi/release.js';
-import { XenError } from '../hypervisor/error.js';
-import type { Domain } from '../model/domain.js';
 import { ModelXen } from '../model/index.js';
 import type { ModelOptions } from '../model/options.js';
 import { xc_altp2m_get_vcpu_p2m_idx } from '../xc/altp2m.js';
@@ -23,6 +20,7 @@ export abstract class Session implements Disposable {
   abstract readonly xch: XcInterface;
   /** Target of the steps that name none; null before the first guest, and after one that could not be made. */
   current: number | null = null;
+  readonly #agents = new Map<number, Agent>();
 
   get release(): Release {
     return this.xch.abi.release;
@@ -52,17 +50,22 @@ export abstract class Session implements Disposable {
   abstract halt(domid: number): void;
 
   /** Lets go of what dom0 has mapped of a domain: one with mapped pages stays, dying, when it is destroyed. */
-  abstract letGo(domid: number): void;
+  letGo(domid: number): void {
+    this.#agents.get(domid)?.letGo();
+    this.#agents.delete(domid);
+  }
 
   /** The introspection agent of a domain. */
-  abstract agent(domid: number): Agent;
+  agent(domid: number): Agent {
+    const agent = this.#agents.get(domid) ?? new Agent(this.xch, domid);
+    this.#agents.set(domid, agent);
+    return agent;
+  }
 
-  /** The model's domain, for what no call reaches yet; a real Xen has none and says so. */
-  abstract domain(domid: number, call: string): Domain;
-
-  abstract close(): void;
+  protected abstract close(): void;
 
   [Symbol.dispose](): void {
+    for (const domid of [...this.#agents.keys()]) this.letGo(domid);
     this.close();
   }
 
@@ -81,7 +84,6 @@ export abstract class Session implements Disposable {
 
 /** What there is to a guest beside the model's own domain. */
 interface ReplayedGuest {
-  readonly agent: Agent;
   /** By vCPU. */
   readonly drivers: Map<number, GuestDriver>;
   /** False: the recording's guest was not the program that the driver plays. */
@@ -101,20 +103,12 @@ export class ModelSession extends Session {
   }
 
   enter(domid: number, driven: boolean): void {
-    this.#guests.set(domid, { agent: new Agent(this.xch, domid), drivers: new Map(), driven });
+    this.#guests.set(domid, { drivers: new Map(), driven });
     this.current = domid;
   }
 
   load(): void {
     // the driver plays the program: no code is needed
-  }
-
-  letGo(): void {
-    // the driver maps nothing
-  }
-
-  agent(domid: number): Agent {
-    return this.#guest(domid).agent;
   }
 
   driver(domid: number, vcpu: number): GuestDriver | null {
@@ -123,7 +117,7 @@ export class ModelSession extends Session {
     if (known) return known;
     const processor = this.xen.domains.get(domid)?.vcpus[vcpu];
     if (!processor) return null;
-    const driver = new GuestDriver(processor);
+    const driver = new GuestDriver(processor, () => this.agent(domid).poll());
     drivers.set(vcpu, driver);
     return driver;
   }
@@ -137,13 +131,7 @@ export class ModelSession extends Session {
     if (this.#guests.get(domid)?.driven) this.driver(domid, 0)?.die();
   }
 
-  domain(domid: number, call: string): Domain {
-    const domain = this.xen.domains.get(domid);
-    if (!domain) throw new XenError(call, -errno.ESRCH, { domid });
-    return domain;
-  }
-
-  close(): void {
+  protected close(): void {
     this.xch.close();
     this.xen.close();
   }
@@ -151,7 +139,7 @@ export class ModelSession extends Session {
   #guest(domid: number): ReplayedGuest {
     const known = this.#guests.get(domid);
     if (known) return known;
-    const guest = { agent: new Agent(this.xch, domid), drivers: new Map<number, GuestDriver>(), driven: false };
+    const guest = { drivers: new Map<number, GuestDriver>(), driven: false };
     this.#guests.set(domid, guest);
     return guest;
   }

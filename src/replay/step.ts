@@ -1,5 +1,6 @@
 /** A step of a recording, read and ready to be taken. */
 
+import type { ToldEvent } from './agent.js';
 import type { Fields } from './fields.js';
 import type { Difference } from './result.js';
 import type { Session } from './session.js';
@@ -18,16 +19,13 @@ export interface Taken {
   readonly differences: readonly Difference[];
   /** What it gave, as `expect` of a recording holds it; undefined for steps that expect nothing. */
   readonly told: unknown;
+  /** The events that there were meanwhile, for steps that the guest takes. */
+  readonly events?: readonly ToldEvent[];
 }
 
 /** What a step tells instead of an answer when it cannot be taken. */
 export function impossible(reason: string): Taken {
   return { differences: [{ what: 'outcome', expected: 'an answer', got: reason }], told: { impossible: reason } };
-}
-
-/** `rc`, and `errno` where there is one, as recordings hold them. */
-export function toldResult({ rc, errno }: { readonly rc: number; readonly errno: string }): Record<string, unknown> {
-  return rc < 0 ? { rc, errno } : { rc };
 }
 
 /** Reads the target of a step: a function that finds the domain; null when there is no guest. */

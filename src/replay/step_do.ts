@@ -1,13 +1,13 @@
 /** Steps that are no calls: making a guest, and dom0's looks into its memory. */
 
-import { attempt } from './attempt.js';
+import { attempt, toldResult } from './attempt.js';
 import { createGuest, readGuestPlan } from './calls_create.js';
 import { RecordingError } from './error.js';
 import { Expected, type Got, s32, text, u32, u64, type Value, word } from './expected.js';
 import type { Fields } from './fields.js';
 import { loadPage, storeBytes, zeroPage } from './memory.js';
 import type { Session } from './session.js';
-import { impossible, NO_GUEST, readTarget, type Step, type Taken, toldResult } from './step.js';
+import { impossible, NO_GUEST, readTarget, type Step, type Taken } from './step.js';
 
 type ReadDoStep = (fields: Fields) => Step;
 

@@ -3,20 +3,28 @@
 import { errnoName } from '../abi/errno.js';
 import { HVMOP_altp2m, xen_hvm_altp2m_op } from '../abi/hvm/hvm_op.js';
 import { __HYPERVISOR_hvm_op } from '../abi/xen.js';
-import { attempt } from './attempt.js';
+import { attempt, toldResult } from './attempt.js';
 import type { CallTable } from './call.js';
 import { ALTP2M_CALLS } from './calls_altp2m.js';
 import { CREATE_CALLS } from './calls_create.js';
 import { DOMAIN_CALLS } from './calls_domain.js';
 import { HOST_CALLS } from './calls_host.js';
 import { MONITOR_CALLS } from './calls_monitor.js';
+import { PCI_CALLS } from './calls_pci.js';
 import { RecordingError } from './error.js';
 import { Expected, s32, text } from './expected.js';
 import type { Fields } from './fields.js';
 import type { Session } from './session.js';
-import { impossible, NO_GUEST, readTarget, type Step, toldResult } from './step.js';
+import { impossible, NO_GUEST, readTarget, type Step } from './step.js';
 
-const CALLS: CallTable = { ...ALTP2M_CALLS, ...DOMAIN_CALLS, ...MONITOR_CALLS, ...CREATE_CALLS, ...HOST_CALLS };
+const CALLS: CallTable = {
+  ...ALTP2M_CALLS,
+  ...DOMAIN_CALLS,
+  ...MONITOR_CALLS,
+  ...CREATE_CALLS,
+  ...HOST_CALLS,
+  ...PCI_CALLS,
+};
 /** The raw hypercall, whose bytes the row gives. */
 export const RAW_ALTP2M = 'hvm_op altp2m';
 

@@ -2,12 +2,12 @@
 
 import { HVMOP_altp2m } from '../abi/hvm/hvm_op.js';
 import { __HYPERVISOR_hvm_op } from '../abi/xen.js';
-import { readEvent } from './agent.js';
 import type { Command, CommandResult } from './driver.js';
 import { RecordingError } from './error.js';
 import { Expected, type Got, s32, u32, vector, yesNo } from './expected.js';
 import { Fields } from './fields.js';
 import { storeBytes, zeroPage } from './memory.js';
+import { readEvent } from './recorded_event.js';
 import type { Session } from './session.js';
 import { impossible, NO_GUEST, readTarget, type Step } from './step.js';
 import { RAW_ALTP2M, readOperation } from './step_dom0.js';
@@ -17,6 +17,11 @@ const ARGUMENT_FRAME = 0x60;
 const ARGUMENT = ARGUMENT_FRAME * 4096;
 /** What a recorder notes for a hypercall that did not come back. */
 const NO_RESULT = -999;
+
+/** Commands whose value is told. */
+const GIVES_VALUE: ReadonlySet<Command['kind']> = new Set([
+  ...(['read', 'call', 'vmfunc_read', 'cpuid', 'read_cr', 'rdmsr'] as const),
+]);
 
 /** A command, and what dom0 has to do before the guest can take it. */
 interface Prepared {
@@ -32,6 +37,16 @@ const COMMANDS: Readonly<Record<string, ReadCommand>> = {
   call: (args) => ({ command: { kind: 'call', gpa: args.u32('gpa') } }),
   ud2: () => ({ command: { kind: 'ud2' } }),
   nop: () => ({ command: { kind: 'nop' } }),
+  request: () => ({ command: { kind: 'request' } }),
+  cpuid: (args) => ({ command: { kind: 'cpuid', leaf: args.u32('leaf') } }),
+  write_cr: (args) => ({ command: { kind: 'write_cr', index: readCr(args), value: args.u32('value') } }),
+  read_cr: (args) => ({ command: { kind: 'read_cr', index: readCr(args) } }),
+  wrmsr: (args) => ({ command: { kind: 'wrmsr', msr: args.u32('msr'), value: args.u32('value') } }),
+  rdmsr: (args) => ({ command: { kind: 'rdmsr', msr: args.u32('msr') } }),
+  int3: () => ({ command: { kind: 'int3' } }),
+  trap: () => ({ command: { kind: 'trap' } }),
+  sgdt: () => ({ command: { kind: 'sgdt' } }),
+  lgdt: () => ({ command: { kind: 'lgdt' } }),
   vmfunc: (args) => ({ command: { kind: 'vmfunc', leaf: args.u32('leaf'), index: args.u32('index') } }),
   vmfunc_read: (args) => {
     args.oneOf('then', ['vmfunc(0,0)']);
@@ -55,6 +70,10 @@ const COMMANDS: Readonly<Record<string, ReadCommand>> = {
 function readAddress(args: Fields): number {
   args.oneOf('bytes', [4]);
   return args.u32('gpa');
+}
+
+function readCr(args: Fields): 0 | 3 | 4 {
+  return args.oneOf('index', [0, 3, 4]);
 }
 
 export function readGuestStep(fields: Fields, call: string): Step {
@@ -90,17 +109,22 @@ export function readGuestStep(fields: Fields, call: string): Step {
       const viewBefore = session.viewOf(domid, vcpu);
       agent.begin(events);
       const result = session.driver(domid, vcpu)?.run(command);
-      const { count, differences } = agent.end();
+      const report = agent.end();
       const got: Got = {
         ...told(command, result),
         viewBefore,
         viewAfter: session.viewOf(domid, vcpu),
-        vmEvents: count,
+        vmEvents: report.events.length,
         shutdown: session.shutdownOf(domid),
       };
       return {
-        differences: [...expect.differences(got), ...differences, ...missing(events.length, count)],
+        differences: [
+          ...expect.differences(got),
+          ...report.differences,
+          ...missing(events.length, report.events.length),
+        ],
         told: got,
+        events: report.events,
       };
     },
   };
@@ -110,9 +134,9 @@ function told(command: Command, result: CommandResult | undefined): Got {
   const finished = result?.finished ?? false;
   const exception = finished ? (result?.exception ?? null) : undefined;
   const value = finished ? result?.value : undefined;
-  if (command.kind === 'vmcall') return { finished, exception, rc: value ?? NO_RESULT };
-  const hasValue = command.kind === 'read' || command.kind === 'call' || command.kind === 'vmfunc_read';
-  return { finished, exception, value: hasValue && exception === null ? value : undefined };
+  const { kind } = command;
+  if (kind === 'vmcall' || kind === 'request') return { finished, exception, rc: value ?? NO_RESULT };
+  return { finished, exception, value: GIVES_VALUE.has(kind) && exception === null ? value : undefined };
 }
 
 /** Events that were recorded and did not come. */

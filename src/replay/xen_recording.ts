@@ -2,12 +2,13 @@
 
 import { RELEASES } from '../abi/release.js';
 import { ArenaFullError } from '../hypervisor/arena.js';
+import { e1000e, nvme, type PciDeviceOptions } from '../model/index.js';
 import type { ModelOptions } from '../model/options.js';
 import { RecordingError } from './error.js';
 import { Fields } from './fields.js';
 import type { Mismatch, ReplayResult } from './result.js';
 import { ModelSession, type Session } from './session.js';
-import type { Step } from './step.js';
+import type { Step, Taken } from './step.js';
 import { readDoStep } from './step_do.js';
 import { readDom0Step } from './step_dom0.js';
 import { readGuestStep } from './step_guest.js';
@@ -31,11 +32,13 @@ export function replayXenRecording(recording: unknown): ReplayResult {
  * Takes the steps of a recording where `open` says.
  *
  * @param note hears what each step gave, in order
+ * @param until where to stop: `total` is the number of steps taken
  */
 export function playXenRecording(
   recording: unknown,
   open: (machine: RecordedMachine) => Session,
-  note: (told: unknown) => void = () => {},
+  note: (taken: Taken) => void = () => {},
+  until: 'the end' | 'the first mismatch' = 'the end',
 ): ReplayResult {
   const fields = new Fields(recording, '');
   const machine = readMachine(fields);
@@ -43,12 +46,17 @@ export function playXenRecording(
   fields.end();
   using session = open(machine);
   const mismatches: Mismatch[] = [];
+  let total = 0;
   for (const { row, phase, at, step } of steps) {
-    const { differences, told } = takeStep(session, at, step);
-    note(told);
-    if (differences.length > 0) mismatches.push({ row, phase, call: step.call, args: step.args, differences });
+    total++;
+    const taken = takeStep(session, at, step);
+    note(taken);
+    const { differences } = taken;
+    if (differences.length === 0) continue;
+    mismatches.push({ row, phase, call: step.call, args: step.args, differences });
+    if (until === 'the first mismatch') break;
   }
-  return { matched: steps.length - mismatches.length, total: steps.length, mismatches };
+  return { matched: total - mismatches.length, total, mismatches };
 }
 
 /** The machine that the recording was made on. */
@@ -71,7 +79,17 @@ function readMachine(fields: Fields): RecordedMachine {
     },
   };
   cpu.end();
-  return options;
+  // as the lab's QEMU has them, without an IOMMU
+  return fields.has('pci') ? { ...options, pci: { devices: readDevices(fields), iommu: false } } : options;
+}
+
+function readDevices(fields: Fields): PciDeviceOptions[] {
+  const devices = fields.list('pci').map((name) => {
+    if (name === 'e1000e') return e1000e();
+    if (name === 'nvme') return nvme();
+    throw new RecordingError(`${fields.place('pci')} must be of "e1000e" and "nvme", not ${JSON.stringify(name)}`);
+  });
+  return [{ sbdf: '0000:00:00.0', classCode: 0x06_0000 }, ...devices];
 }
 
 function readStep(value: unknown, index: number): LabelledStep {
@@ -90,7 +108,7 @@ function readCall(fields: Fields): Step {
   return by === 'dom0' ? readDom0Step(fields, call) : readGuestStep(fields, call);
 }
 
-function takeStep(session: Session, at: string, step: Step): ReturnType<Step['take']> {
+function takeStep(session: Session, at: string, step: Step): Taken {
   try {
     return step.take(session);
   } catch (error) {

@@ -1,6 +1,5 @@
 /** Hypercalls in libxc's words: from numbers and bytes to a name and arguments. */
 
-import { XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP, XEN_DOMCTL_MONITOR_OP_ENABLE } from '../abi/domctl.js';
 import { HVMOP_altp2m, HVMOP_get_param, HVMOP_set_param, xen_hvm_param } from '../abi/hvm/hvm_op.js';
 import * as memory from '../abi/memory.js';
 import { type Release, releaseAbi } from '../abi/release.js';
@@ -11,6 +10,7 @@ import * as xen from '../abi/xen.js';
 import type { Arena } from '../hypervisor/arena.js';
 import { decodeAltp2m } from './decode_altp2m.js';
 import { decodeDomctl } from './decode_domctl.js';
+import { decodePhysdev } from './decode_physdev.js';
 import type { Context, Decoded, DecodedValue } from './decoded.js';
 import { packFrames } from './frames.js';
 import { HVM_PARAM_NAMES } from './names.js';
@@ -42,10 +42,12 @@ function decodeKnown(context: Context, op: number, a1: number, a2: number): Deco
       return decodeMemory(arena, a1, a2);
     case xen.__HYPERVISOR_xen_version:
       return decodeVersion(arena, a1, a2);
+    case xen.__HYPERVISOR_physdev_op:
+      return decodePhysdev(arena, a1, a2);
     case xen.__HYPERVISOR_sched_op:
       return a1 === SCHEDOP_remote_shutdown ? decodeShutdown(arena, a2) : null;
     case xen.__HYPERVISOR_domctl:
-      return named(decodeDomctl(context, a1));
+      return decodeDomctl(context, a1);
     case xen.__HYPERVISOR_sysctl:
       return decodeSysctl(context, a1);
     default:
@@ -173,13 +175,4 @@ function decodeSysctl({ arena, release }: Context, address: number): Decoded | n
   const args = { first_domain: list.u32(L.fields.first_domain), max_domains: list.u32(L.fields.max_domains) };
   const out = (): { num_domains: DecodedValue } => ({ num_domains: list.u32(L.fields.num_domains) });
   return { name: 'xc_domain_getinfolist', args, exact: true, out };
-}
-
-/** Gives the monitor's calls libxc's names, of which each event has one. */
-function named(decoded: Decoded | null): Decoded | null {
-  if (decoded?.name !== 'xc_monitor') return decoded;
-  const { op, event } = decoded.args;
-  const enables = op === XEN_DOMCTL_MONITOR_OP_ENABLE ? 1 : 0;
-  if (event !== XEN_DOMCTL_MONITOR_EVENT_SINGLESTEP || (op !== 0 && op !== 1)) return decoded;
-  return { ...decoded, name: 'xc_monitor_singlestep', args: { enable: enables }, exact: true };
 }

@@ -3,6 +3,8 @@
 import * as ctl from '../abi/domctl.js';
 import type { Struct } from '../abi/layout.js';
 import { type Release, releaseAbi } from '../abi/release.js';
+import { decodeMonitorOp } from './decode_monitor.js';
+import { DEVICE_DOMCTLS } from './decode_physdev.js';
 import type { Context, Decoded, DecodedValue, DecodedValues } from './decoded.js';
 import { fieldOf, Operand } from './operand.js';
 
@@ -20,6 +22,8 @@ interface Call {
 }
 
 interface Told {
+  /** For an operation that stands for several calls. */
+  readonly name?: string;
   readonly args?: DecodedValues;
   readonly out?: () => DecodedValues;
   readonly exact?: boolean;
@@ -60,11 +64,12 @@ const CALLS: Readonly<Record<number, Tell>> = {
     ({ u }) => ({ args: { required: u.value(ctl.xen_domctl_set_access_required.fields.access_required) } }),
   ],
   [ctl.XEN_DOMCTL_vm_event_op]: ['xc_vm_event_control', vmEvent],
-  [ctl.XEN_DOMCTL_monitor_op]: ['xc_monitor', monitor],
+  [ctl.XEN_DOMCTL_monitor_op]: ['xc_monitor', ({ u }) => decodeMonitorOp(u)],
   [ctl.XEN_DOMCTL_get_paging_mempool_size]: [
     'xc_get_paging_mempool_size',
     ({ u }) => ({ out: () => ({ bytes: u.u64(0) }) }),
   ],
+  ...DEVICE_DOMCTLS,
   [ctl.XEN_DOMCTL_set_paging_mempool_size]: ['xc_set_paging_mempool_size', ({ u }) => ({ args: { bytes: u.u64(0) } })],
 };
 
@@ -82,8 +87,8 @@ export function decodeDomctl(context: Context, address: number): Decoded | null 
   }
   const [name, tell] = known;
   const u = operand.within(OP.at.u, OP.size - OP.at.u);
-  const { args = {}, out, exact = true } = tell({ context, release, operand, u });
-  return { name, domid, args, exact, out };
+  const told = tell({ context, release, operand, u });
+  return { domid, args: {}, exact: true, name, ...told };
 }
 
 /** Every field that the release has, by libxc's names without the dots. */
@@ -142,11 +147,6 @@ function vmEvent({ u }: Call): Told {
   const { op, mode, 'u.enable.port': port } = ctl.xen_domctl_vm_event_op.fields;
   // rings are memory that both sides share: there is no making such a call again from its arguments
   return { args: { op: u.u32(op), mode: u.u32(mode) }, exact: false, out: () => ({ port: u.u32(port) }) };
-}
-
-function monitor({ u }: Call): Told {
-  const { op, event } = ctl.xen_domctl_monitor_op.fields;
-  return { args: { op: u.u32(op), event: u.u32(event) }, exact: false };
 }
 
 function uuid(bytes: Uint8Array): string {

@@ -27,6 +27,7 @@ export const TERMINAL_COLOURS: Colours = { name: paint(1), failure: paint(31), t
 const FRAMES: ReadonlySet<string> = new Set(['gfn', 'old_gfn', 'new_gfn', 'first', 'last', 'gpfn', 'error_gfn']);
 const FRAME_LISTS: ReadonlySet<string> = new Set(['frames', 'pfns', 'gfns']);
 const ACCESSES: ReadonlySet<string> = new Set(['access', 'default_access']);
+const IN_HEX: ReadonlySet<string> = new Set(['pointer', 'interface_version', 'msr', 'bitmask', 'capabilities']);
 /** Entries of a list, and digits of a long text, that are shown. */
 const MOST_SHOWN = 6;
 const MOST_DIGITS = 48;
@@ -86,7 +87,7 @@ function shown({ name }: Decoded, key: string, value: DecodedValue, release: Rel
   if (key === 'cmd' && name === 'xc_version') return VERSION_COMMANDS[Number(value)] ?? String(value);
   if (FRAMES.has(key)) return value === INVALID_GFN ? 'INVALID' : hex(value);
   if (ACCESSES.has(key)) return accessNameOf(Number(value), release);
-  if (typeof value === 'bigint' || key === 'pointer' || key === 'interface_version') return hex(value);
+  if (typeof value === 'bigint' || IN_HEX.has(key)) return hex(value);
   const text = String(value);
   return text.length > MOST_DIGITS ? `${text.slice(0, MOST_DIGITS)}...` : text;
 }

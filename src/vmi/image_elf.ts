@@ -12,7 +12,7 @@ const PT_LOAD = 1;
 const SHT_NOBITS = 8;
 const MOST_NAMES = 65536;
 
-interface Section {
+export interface Section {
   readonly name: string;
   readonly offset: number;
   readonly size: number;
@@ -27,6 +27,16 @@ export function readElf(read: ReadAt, size: number): ImageRun[] {
   const sections = readSections(read, header);
   const pages = sections.get('.xen_pages');
   return pages ? xenRuns(read, sections, pages, size) : loadRuns(read, header, size);
+}
+
+/** The sections of an ELF file in memory. @throws ImageFormatError its structure is broken */
+export function sectionsOf(bytes: Uint8Array): ReadonlyMap<string, Section> {
+  const read: ReadAt = (offset, target) => {
+    const piece = bytes.subarray(offset, offset + target.length);
+    target.set(piece);
+    return piece.length;
+  };
+  return readSections(read, piece(read, 0, 64));
 }
 
 function readSections(read: ReadAt, header: DataView): ReadonlyMap<string, Section> {

@@ -12,6 +12,7 @@ export { Introspector, type IntrospectorOptions } from './introspector.js';
 export type { FieldSpec, Layout, LayoutValues } from './layout.js';
 export { Linux, type LinuxOptions, type LinuxProcess, type LinuxProcesses } from './linux.js';
 export { GuestMismatchError } from './linux_find.js';
+export { type LinuxProfileParts, linuxProfile } from './linux_profile.js';
 export type { Memory } from './memory.js';
 export type { MemorySource, Page } from './memory_source.js';
 export type {

@@ -5,41 +5,13 @@
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import type { IsfFile, IsfStruct, IsfType } from './isf.js';
 import type { FieldSpec, Layout } from './layout.js';
 
 /** The file is no ISF, or does not have what is asked for. */
 export class ProfileError extends Error {
   override readonly name = 'ProfileError';
   readonly code = 'ERR_XENCTRL_PROFILE';
-}
-
-/** What a field is, as the file says. */
-interface IsfType {
-  readonly kind: string;
-  readonly name?: string;
-  readonly count?: number;
-  readonly subtype?: IsfType;
-  readonly type?: IsfType;
-}
-
-interface IsfStruct {
-  readonly kind: string;
-  readonly size: number;
-  readonly fields: Readonly<
-    Record<string, { readonly offset: number; readonly type: IsfType; readonly anonymous?: boolean }>
-  >;
-}
-
-interface IsfFile {
-  readonly metadata: { readonly format?: string };
-  readonly base_types: Readonly<
-    Record<string, { readonly size: number; readonly signed: boolean; readonly kind: string }>
-  >;
-  readonly user_types: Readonly<Record<string, IsfStruct>>;
-  readonly enums?: Readonly<
-    Record<string, { readonly size: number; readonly constants: Readonly<Record<string, number>> }>
-  >;
-  readonly symbols: Readonly<Record<string, { readonly address: number; readonly constant_data?: string }>>;
 }
 
 /** The most that a compressed file may become. */

@@ -224,7 +224,8 @@ export function xc_monitor_guest_request(
 }
 
 /**
- * Leaves out memory access events that the processor's walk of the guest's page tables causes: Xen emulates these.
+ * Leaves out memory access events that the processor's walk of the guest's page tables causes: Xen emulates the
+ * instruction instead. One that it cannot emulate does not get done: a guest that waits by hypercalls was seen to hang (4.17).
  *
  * @param disable true: leave them out
  */

@@ -46,6 +46,30 @@ const MEMSHR = {
   ESRCH: NO_DOMAIN,
 };
 
+const NOT_YOURS = 'the caller cannot give what it may not use itself';
+const NO_IOMMU_PT =
+  'the domain was created without XEN_DOMCTL_CDF_iommu (passthrough=1 in its xl.cfg), or the machine has no IOMMU';
+const ASSIGN = {
+  ENODEV: 'Xen knows no such device, or it is not of that domain',
+  EOPNOTSUPP: NO_IOMMU_PT,
+  ESRCH: NO_DOMAIN,
+};
+const PIRQ = {
+  EINVAL: 'there is no such interrupt or vector, or the domain has not mapped it',
+  EBUSY: 'the interrupt is mapped under another number, or bound as something else',
+  EEXIST: 'the number or the vector is taken already',
+  ENODEV: 'Xen knows no such device, or it has no such capability',
+  ENXIO: 'the device does not decode memory: set bit 1 of its command register, or power it on',
+  ENODATA: 'Xen was not told where the MSI-X table is: xc_physdev_prepare_msix comes first',
+  EPERM: `the domain has not mapped the interrupt, or has no permission (xc_domain_irq_permission), or ${PRIVILEGED}`,
+  ESRCH: 'no such domain, or it was created without XEN_DOMCTL_CDF_iommu',
+};
+const MSIX = {
+  ENODEV: 'Xen does not know the device',
+  ENXIO: 'the device does not decode memory (bit 1 of its command register), or its BARs have no address',
+  ENOSYS: 'a PVH dom0 protects MSI-X tables another way, and has no such call',
+};
+
 /** The calls that switch one kind of monitor event. */
 const MONITOR = {
   EEXIST: 'it is so already, perhaps by another listener: only one can watch a domain',
@@ -269,6 +293,51 @@ const HINTS: Hints = {
   xc_monitor_vmexit: MONITOR,
   xc_monitor_io: MONITOR,
   xc_monitor_emulate_each_rep: { ...MONITOR, EINVAL: NO_RING },
+  xc_domain_ioport_permission: { EINVAL: 'no ports, or some beyond 65535', EPERM: NOT_YOURS, ESRCH: NO_DOMAIN },
+  xc_domain_irq_permission: { EINVAL: 'there is no such interrupt', EPERM: NOT_YOURS, ESRCH: NO_DOMAIN },
+  xc_domain_gsi_permission: {
+    EINVAL: 'there is no such interrupt, or flags is neither XEN_DOMCTL_GSI_GRANT nor XEN_DOMCTL_GSI_REVOKE',
+    EPERM: NOT_YOURS,
+    ESRCH: NO_DOMAIN,
+  },
+  xc_domain_iomem_permission: {
+    EINVAL: 'no frames, or they go beyond 64 bits',
+    EPERM: NOT_YOURS,
+    ESRCH: NO_DOMAIN,
+  },
+  xc_domain_memory_mapping: {
+    EINVAL: 'beyond the addresses that the machine has, or what is to be removed shows something else',
+    EPERM: 'the caller or the domain may not use the frames: xc_domain_iomem_permission comes first',
+    ESRCH: NO_DOMAIN,
+  },
+  xc_domain_ioport_mapping: {
+    EINVAL: 'no ports, or some beyond 65535',
+    EPERM: NOT_YOURS,
+    EOPNOTSUPP: "a PV domain sees the machine's own ports",
+    ESRCH: NO_DOMAIN,
+  },
+  xc_assign_device: {
+    ...ASSIGN,
+    EBUSY: 'another guest has the device, or all its MSI-X interrupts are masked: it was not reset after its last use',
+    EINVAL: `${NOT_ITSELF}, the domain is dying, or flags is more than XEN_DOMCTL_DEV_RDM_RELAXED`,
+    EXDEV: "the domain's memory is shared, paged out, or watched for writes",
+  },
+  xc_test_assign_device: { ...ASSIGN, EINVAL: `there is no such device, a guest has it, or ${NOT_ITSELF}` },
+  xc_deassign_device: { ...ASSIGN, EINVAL: NOT_ITSELF },
+  xc_get_device_group: { ESRCH: NO_DOMAIN },
+  xc_physdev_map_pirq: PIRQ,
+  xc_physdev_map_pirq_gsi: PIRQ,
+  xc_physdev_map_pirq_msi: PIRQ,
+  xc_physdev_unmap_pirq: PIRQ,
+  xc_domain_update_msi_irq: PIRQ,
+  xc_domain_unbind_msi_irq: PIRQ,
+  xc_domain_bind_pt_irq: PIRQ,
+  xc_domain_unbind_pt_irq: PIRQ,
+  xc_physdev_prepare_msix: {
+    ...MSIX,
+    EBUSY: 'it is prepared already (pciback does it for the devices it is bound to), or a driver uses its vectors',
+  },
+  xc_physdev_release_msix: { ...MSIX, EBUSY: 'it is not prepared, or its vectors are in use' },
   xc_version: { ENODATA: 'this hypervisor was built without a build id', EPERM: 'only a privileged domain may ask' },
 };
 

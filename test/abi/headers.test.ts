@@ -20,7 +20,17 @@ const CC = process.env['CC'] ?? 'cc';
 
 /** Headers whose macros the constants come from; those of the tables are added. */
 const HEADERS = ['xen.h', 'errno.h', 'version.h', 'memory.h', 'sched.h', 'domctl.h', 'sysctl.h', 'vm_event.h'].concat(
-  ['event_channel.h', 'grant_table.h', 'physdev.h', 'platform.h', 'argo.h', 'hvm/hvm_op.h', 'hvm/params.h'],
+  [
+    'io/xs_wire.h',
+    'io/netif.h',
+    'event_channel.h',
+    'grant_table.h',
+    'physdev.h',
+    'platform.h',
+    'argo.h',
+    'hvm/hvm_op.h',
+    'hvm/params.h',
+  ],
   ['hvm/save.h', 'hvm/dm_op.h'],
 );
 
@@ -52,6 +62,10 @@ const SINCE: Readonly<Record<string, Release>> = {
   XEN_DOMCTL_MONITOR_EVENT_IO: '4.18',
   XEN_DOMCTL_get_paging_mempool_size: '4.17',
   XEN_DOMCTL_set_paging_mempool_size: '4.17',
+  XEN_DOMCTL_gsi_permission: '4.20',
+  XEN_DOMCTL_GSI_REVOKE: '4.20',
+  XEN_DOMCTL_GSI_GRANT: '4.20',
+  PHYSDEVOP_pci_device_reset: '4.20',
 };
 
 /** Constants that a later release took out of its headers, with the last that has them. */
@@ -60,6 +74,7 @@ const UNTIL: Readonly<Record<string, Release>> = {};
 /** Error numbers that Xen keeps to itself or that only the kernel gives: the C library has them. */
 const KERNEL_ERRNO: readonly string[] = [
   'EINTR',
+  'ENETDOWN',
   'ENOTTY',
   'EFBIG',
   'ERESTART',
@@ -67,6 +82,7 @@ const KERNEL_ERRNO: readonly string[] = [
   'EPROTO',
   'EPIPE',
   'EINPROGRESS',
+  'ENETDOWN',
 ];
 
 /** Fields that offsetof() cannot name. */

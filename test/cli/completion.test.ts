@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { run, runJson, runShell } from './run.js';
+import { run, runInside, runJson, runShell } from './run.js';
+
+const { stdout: BASH } = await runInside(['completion', 'bash']);
 
 function has(shell: string): boolean {
   return spawnSync(shell, ['-c', 'true']).status === 0;
@@ -10,7 +12,7 @@ function has(shell: string): boolean {
 /** What bash offers for a command line whose last word is being typed. */
 async function offered(line: string): Promise<string[]> {
   const script = `
-    source <("$NODE" "$XENCTRL" completion bash)
+    ${BASH}
     COMP_WORDS=(${line.replace(/ $/, ' ""')}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
     _xenctrl; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const { stdout, stderr } = await runShell('bash', script);

@@ -12,6 +12,10 @@ const FOLDER = fileURLToPath(new URL('../../../examples/', import.meta.url));
 /** A line of the output that shows that the example did what it is there for. */
 const SHOWS: Readonly<Record<string, RegExp>> = {
   'argo-stream.mjs': /^the guest has sent 1400000 letters$/m,
+  'esp-partial-checksum.mjs':
+    /^2005, dom0: ENOMEM[^\n]*\n2005, with ESP let through: [^\n]* dropped\ntoday: [^\n]* good: taken\n[^\n]*EPROTO/m,
+  'give-device.mjs':
+    /^ERR_PCI_FAILED: [^\n]* EINVAL[^\n]*\. All is as it was before; its driver is e1000e\ndomain 1 has it; can the table be written\? no\ndom0 has it; its driver is e1000e$/m,
   'guest-script.mjs': /^vCPU [01]: write_ctrlreg\n[\s\S]*vCPU 1 ended with exception 14 at 0x1234$/m,
   'hide-view.mjs': /^hidden: the guest gets #UD$/m,
   'hidden-hook.mjs':
@@ -22,6 +26,7 @@ const SHOWS: Readonly<Record<string, RegExp>> = {
   'recycled-domid.mjs': /^refused: xc_domain_destroy on domain 1: ESRCH[\s\S]*untouched: true$/m,
   'v4v-chat.mjs':
     /^alice hears from 2:1025: hello, alice\nbob hears: hello, bob\nbob gets 100000 bytes[^\n]*\nafter the rule: ECONNREFUSED$/m,
+  'with-guest.mjs': /^domain \d+ runs$/m,
   'xen-access.mjs': /^vcpu 1: rw of frame 0x9\+8 at 0x0$[\s\S]*^8 events were answered; the guest is free$/m,
   'watch-altp2m-errors.mjs': /altp2m=1[\s\S]*AMD[\s\S]*altp2m mode[\s\S]*PV/,
 };

@@ -3,23 +3,29 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { Command } from '#dist/cli/command.js';
-import { COMMAND_NAMES, loadAllCommands } from '#dist/cli/commands.js';
+import { type Command, type Commands, loadAll } from '#dist/cli/command.js';
+import { COMMAND_NAMES, COMMANDS } from '#dist/cli/commands.js';
 import { nearest } from '#dist/cli/suggest.js';
 import { LAB_USAGE } from '#dist/lab/arguments.js';
 import { BIN, boxScenario, fileOf, run, runInside, runJson, runShell } from './run.js';
 
-const commands = await loadAllCommands();
+const commands = await loadAll(COMMANDS);
 
-function paths(list: readonly Command[], above: readonly string[] = []): [path: string[], command: Command][] {
-  return list.flatMap((command) => {
-    const path = [...above, command.name];
-    return [[path, command], ...paths(command.commands ?? [], path)] as [string[], Command][];
+async function paths(
+  list: Commands | undefined,
+  above: readonly string[] = [],
+): Promise<[path: string[], command: Command][]> {
+  const found = [...(list ?? [])].map(async ([name, load]) => {
+    const command = await load();
+    assert.equal(command.name, name);
+    const path = [...above, name];
+    return [[path, command], ...(await paths(command.commands, path))] as [string[], Command][];
   });
+  return (await Promise.all(found)).flat();
 }
 
 test('every command explains itself with examples that can be run', async () => {
-  for (const [path, { summary }] of paths(commands)) {
+  for (const [path, { summary }] of await paths(COMMANDS)) {
     const { code, stdout, stderr } = await runInside([...path, '--help']);
     assert.equal(code, 0, path.join(' '));
     assert.equal(stderr, '');

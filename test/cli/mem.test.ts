@@ -1,15 +1,15 @@
 /** `xenctrl mem` on the model and on saved memory. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { demoProfile } from '#dist/cli/mem/demo.js';
+import { scratchFolder } from '../scratch.js';
 import { run, runInside, runJson, runJsonInside } from './run.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'xenctrl-mem-'));
+const folder = scratchFolder();
 const BANNER = '0xffffffff9b100100';
 
 test('mem read: hexadecimal and text; repeated rows once', async () => {

@@ -1,12 +1,12 @@
 /** Runs the `xenctrl` command as a process of its own. */
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { main } from '#dist/cli/main.js';
 import { Output, type Sink } from '#dist/cli/output.js';
+import { scratchFolder } from '../scratch.js';
 
 export const BIN = fileURLToPath(new URL('../../../bin/xenctrl.js', import.meta.url));
 
@@ -104,7 +104,7 @@ export async function runJsonInside(args: readonly string[]): Promise<Finished &
   return { ...finished, json: JSON.parse(finished.stdout) as unknown };
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'xenctrl-cli-'));
+const folder = scratchFolder();
 let files = 0;
 
 /** A file with this text. */

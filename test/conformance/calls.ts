@@ -19,6 +19,11 @@ const NO_VCPU = 0xffff;
 const NO_VIRQ = 99;
 const NO_DEBUG_OP = 99;
 const CPU_RECORD = 2;
+/** More than any domain has. */
+const NO_PIRQ = 0x7000;
+/** ff:1f.7, the last function of the last bus. */
+const NO_DEVICE = 0xffff;
+const VGA_FRAME = 0xa0;
 const STORE_PFN = xc.HVM_PARAM_STORE_PFN;
 
 /** The errno of a single page in brackets, since the call itself did not fail. */
@@ -146,6 +151,26 @@ export const DOMAIN_CALLS: Readonly<Record<string, CallOnDomain>> = {
   xc_domain_setdebugging: (x, d) => xc.xc_domain_setdebugging(x, d, false),
   xc_domain_debug_control: (x, d) => xc.xc_domain_debug_control(x, d, NO_DEBUG_OP, 0),
   xc_domain_hvm_getcontext_partial: (x, d) => xc.xc_domain_hvm_getcontext_partial(x, d, CPU_RECORD, 0),
+  xc_domain_ioport_permission: (x, d) => xc.xc_domain_ioport_permission(x, d, 0xfff0, 1, true),
+  xc_domain_irq_permission: (x, d) => xc.xc_domain_irq_permission(x, d, NO_PIRQ, true),
+  xc_domain_gsi_permission: (x, d) => xc.xc_domain_gsi_permission(x, d, NO_PIRQ, xc.XEN_DOMCTL_GSI_REVOKE),
+  xc_domain_iomem_permission: (x, d) => xc.xc_domain_iomem_permission(x, d, VGA_FRAME, 1, true),
+  xc_domain_memory_mapping: (x, d) => xc.xc_domain_memory_mapping(x, d, VGA_FRAME + 1, VGA_FRAME + 1, 1, true),
+  xc_domain_ioport_mapping: (x, d) => xc.xc_domain_ioport_mapping(x, d, 0xfff0, 0xfff0, 0, true),
+  xc_assign_device: (x, d) => xc.xc_assign_device(x, d, NO_DEVICE, 0),
+  xc_test_assign_device: (x, d) => xc.xc_test_assign_device(x, d, NO_DEVICE),
+  xc_deassign_device: (x, d) => xc.xc_deassign_device(x, d, NO_DEVICE),
+  xc_get_device_group: (x, d) => void xc.xc_get_device_group(x, d, NO_DEVICE, 1),
+  xc_physdev_map_pirq: (x, d) => void xc.xc_physdev_map_pirq(x, d, NO_PIRQ, -1),
+  xc_physdev_map_pirq_gsi: (x, d) => void xc.xc_physdev_map_pirq_gsi(x, d, NO_PIRQ, -1),
+  xc_physdev_map_pirq_msi: (x, d) => void xc.xc_physdev_map_pirq_msi(x, d, -1, -1, 0xff, 0xff, 0, 4096),
+  xc_physdev_unmap_pirq: (x, d) => xc.xc_physdev_unmap_pirq(x, d, NO_PIRQ),
+  xc_domain_update_msi_irq: (x, d) => xc.xc_domain_update_msi_irq(x, d, 0x41, NO_PIRQ, 0, 0),
+  xc_domain_unbind_msi_irq: (x, d) => xc.xc_domain_unbind_msi_irq(x, d, 0x41, NO_PIRQ, 0),
+  xc_domain_bind_pt_irq: (x, d) => xc.xc_domain_bind_pt_irq(x, d, 0xff, xc.PT_IRQ_TYPE_PCI, 0, 3, 0, 0),
+  xc_domain_unbind_pt_irq: (x, d) => xc.xc_domain_unbind_pt_irq(x, d, 0xff, xc.PT_IRQ_TYPE_PCI, 0, 3, 0, 0),
+  xc_domain_bind_pt_pci_irq: (x, d) => xc.xc_domain_bind_pt_pci_irq(x, d, 0xff, 0, 3, 0),
+  xc_domain_bind_pt_isa_irq: (x, d) => xc.xc_domain_bind_pt_isa_irq(x, d, 0xff),
   xc_domain_shutdown: (x, d) => xc.xc_domain_shutdown(x, d, xc.SHUTDOWN_crash),
   xc_domain_destroy: (x, d) => xc.xc_domain_destroy(x, d),
   xc_domain_destroy_async: (x, d) => xc.xc_domain_destroy_async(x, d),
@@ -175,6 +200,8 @@ export const OTHER_CALLS: readonly string[] = [
   'xc_getcpuinfo',
   'xc_nodemap_alloc',
   'xc_numainfo',
+  'xc_physdev_prepare_msix',
+  'xc_physdev_release_msix',
   'xc_physinfo',
   'xc_vm_event_get_version',
   'xc_readconsolering',

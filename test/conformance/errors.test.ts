@@ -101,6 +101,26 @@ xc_vcpu_get_extstate                   ESRCH  ESRCH    ESRCH      ESRCH      ESR
 xc_domain_setdebugging                 ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     ok         ok     ok      ok      ok
 xc_domain_debug_control                ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     ENOSYS ENOSYS  ENOSYS  ENOSYS
 xc_domain_hvm_getcontext_partial       ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     ENODATA ENODATA ENODATA EINVAL
+xc_domain_ioport_permission            ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
+xc_domain_irq_permission               ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_domain_gsi_permission               EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_domain_iomem_permission             ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   ok         ok         ok     ok      ok      ok
+xc_domain_memory_mapping               ESRCH  EINVAL   EINVAL     EINVAL     EINVAL  ok         ok         EPERM  EPERM   EPERM   EPERM
+xc_domain_ioport_mapping               ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EOPNOTSUPP EOPNOTSUPP EINVAL EINVAL  EINVAL  EINVAL
+xc_assign_device                       ESRCH  ESRCH    ESRCH      EOPNOTSUPP ESRCH   EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_test_assign_device                  ESRCH  -        ESRCH      ESRCH      ESRCH   EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_deassign_device                     ESRCH  ESRCH    ESRCH      EOPNOTSUPP ESRCH   EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_get_device_group                    ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP EOPNOTSUPP
+xc_physdev_map_pirq                    ESRCH  ESRCH    EINVAL     ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_physdev_map_pirq_gsi                ESRCH  ESRCH    EINVAL     ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_physdev_map_pirq_msi                ESRCH  ESRCH    ENODEV     ESRCH      ESRCH   ENODEV     ENODEV     ENODEV ENODEV  ENODEV  ENODEV
+xc_physdev_unmap_pirq                  ESRCH  ESRCH    EINVAL     ESRCH      ESRCH   EINVAL     EINVAL     EINVAL EINVAL  EINVAL  EINVAL
+xc_domain_update_msi_irq               ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EPERM  EPERM   EPERM   EPERM
+xc_domain_unbind_msi_irq               ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EPERM  EPERM   EPERM   EPERM
+xc_domain_bind_pt_irq                  ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EPERM  EPERM   EPERM   EPERM
+xc_domain_unbind_pt_irq                ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EPERM  EPERM   EPERM   EPERM
+xc_domain_bind_pt_pci_irq              ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EPERM  EPERM   EPERM   EPERM
+xc_domain_bind_pt_isa_irq              ESRCH  ESRCH    ESRCH      ESRCH      ESRCH   EINVAL     EINVAL     EPERM  EPERM   EPERM   EPERM
 `;
 
 /** Where the host has altp2m; elsewhere all are EOPNOTSUPP, before the domain is looked for. The domains have no mode. */

@@ -39,6 +39,9 @@ export const OP = {
 /** 32-bit words of the mailbox. */
 const BOX = { request: 0, opcode: 1, args: 2, done: 16, result: 17, vector: 18, ready: 21 } as const;
 
+/** How many arguments a request has room for. */
+const ARGS = 6;
+
 /** A guest that has not answered after this long will not: an answer takes microseconds. */
 const PATIENCE_MS = 1500;
 /** How often the domain is asked whether it is still alive while it does not answer. */
@@ -53,7 +56,7 @@ export class Mailbox implements Disposable {
   readonly #domid: number;
   readonly #mapping: xc.ForeignMapping;
   readonly #words: Int32Array;
-  readonly #poll: () => void;
+  readonly #poll: () => unknown;
   #requests = 0;
 
   /**
@@ -61,7 +64,7 @@ export class Mailbox implements Disposable {
    *
    * @param poll called while an answer is waited for: an agent's turn
    */
-  constructor(xch: xc.XcInterface, domid: number, poll: () => void = () => {}) {
+  constructor(xch: xc.XcInterface, domid: number, poll: () => unknown = () => {}) {
     this.#xch = xch;
     this.#domid = domid;
     this.#poll = poll;
@@ -96,7 +99,8 @@ export class Mailbox implements Disposable {
 
   /** Writes a request, its number last, and does not wait. */
   post(opcode: number, ...args: readonly number[]): number {
-    for (const [i, value] of args.entries()) Atomics.store(this.#words, BOX.args + i, value | 0);
+    // those that are not given are 0: what the last request left there could be taken for an argument
+    for (let i = 0; i < ARGS; i++) Atomics.store(this.#words, BOX.args + i, (args[i] ?? 0) | 0);
     Atomics.store(this.#words, BOX.opcode, opcode);
     this.#requests++;
     Atomics.store(this.#words, BOX.request, this.#requests);

@@ -1,12 +1,28 @@
 /**
- * Makes sequences of altp2m calls, dom0's and the guest's, as recordings without expectations. Chosen so that real Xen
+ * Makes sequences of altp2m and monitor calls and of what guests do, as recordings without expectations. Chosen so that real Xen
  * answers the same each time: nothing depends on what the guest does by itself, or on which free page Xen hands out.
  */
 
 import fc from 'fast-check';
-
-/** A step of a recording. */
-export type RawStep = Readonly<Record<string, unknown>>;
+import {
+  access,
+  accessed,
+  anyFrame,
+  bit,
+  type Choices,
+  CODE,
+  CODE_BYTES,
+  FICKLE,
+  one,
+  STABLE,
+  steps,
+  usually,
+  VE_PAGES,
+  view,
+} from './arbitraries.js';
+import { answers, guestEvents, monitorCalls, startMonitor } from './generate_events.js';
+import type { Engine } from './lab.js';
+import { dom0, guest, type RawStep, read, vmfuncRead, write } from './steps.js';
 
 /** A recording whose steps expect nothing yet. */
 export interface Sequence {
@@ -15,50 +31,24 @@ export interface Sequence {
   readonly bootedWithAltp2m: boolean;
   readonly cpu: Readonly<Record<string, unknown>>;
   readonly hypervisor: string;
+  /** Names of devices. */
+  readonly pci?: readonly string[];
   readonly steps: readonly RawStep[];
 }
 
-/** The lab's machine in Bochs. */
-const MACHINE = {
-  format: 'xen-recording/1',
-  release: '4.17',
-  bootedWithAltp2m: true,
-  cpu: { vendor: 'intel', count: 1, hap: true, vmfunc: true, ve: true, mtf: false, maxphysaddr: 40 },
-  hypervisor: 'generated',
+/** The lab's machines. */
+const MACHINES = {
+  bochs: {
+    bootedWithAltp2m: true,
+    cpu: { vendor: 'intel', count: 1, hap: true, vmfunc: true, ve: true, mtf: false, maxphysaddr: 40 },
+  },
+  qemu: {
+    bootedWithAltp2m: false,
+    cpu: { vendor: 'amd', count: 1, hap: true, vmfunc: false, ve: false, mtf: false, maxphysaddr: 40 },
+  },
 } as const;
 
-/** Frames that always have memory, frames that come and go, one that never has any, and the code that is called. */
-const STABLE = [0x40, 0x41, 0x43] as const;
-const FICKLE = [0x44, 0x45] as const;
-const HOLE = 0x180;
-const CODE = 0x47;
-const VE_PAGES = [0x50, 0x51] as const;
-/** Returns 0x12345678. */
-const CODE_BYTES = 'b878563412c3';
-
-const usually = <T>(value: T, others: fc.Arbitrary<T>): fc.Arbitrary<T> =>
-  fc.oneof({ weight: 5, arbitrary: fc.constant(value) }, { weight: 1, arbitrary: others });
-
-const view = fc.oneof(
-  { weight: 12, arbitrary: fc.integer({ min: 0, max: 3 }) },
-  { weight: 1, arbitrary: fc.constantFrom(4, 9, 10, 511, 512, 0xffff) },
-);
-const anyFrame = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom<number>(...STABLE) },
-  { weight: 4, arbitrary: fc.constantFrom<number>(...FICKLE) },
-  { weight: 1, arbitrary: fc.constant(HOLE) },
-);
-const accessed = fc.oneof({ weight: 8, arbitrary: anyFrame }, { weight: 1, arbitrary: fc.constant(CODE) });
-/** Without w and wx, which EPT cannot express: the guest's next access would end its domain, and the sequence. */
-const access = fc.oneof(
-  { weight: 30, arbitrary: fc.constantFrom(0, 1, 3, 4, 5, 7, 8, 9, 10) },
-  { weight: 1, arbitrary: fc.constantFrom(2, 6, 11, 255) },
-);
-const bit = fc.integer({ min: 0, max: 1 });
 const INVALID = 'INVALID';
-
-const dom0 = (call: string, args: RawStep): RawStep => ({ as: 'dom0', call, args, expect: {} });
-const guest = (call: string, args: RawStep): RawStep => ({ as: 'guest', vcpu: 0, call, args, expect: {} });
 /** Lets the guest run through its loop, so that what follows finds it in a known place. */
 const SETTLE = guest('nop', {});
 
@@ -77,11 +67,8 @@ const raw = (name: 'dom0' | 'guest', cmd: number, union: readonly number[], head
   expect: {},
 });
 
-const steps = (...made: RawStep[]): readonly RawStep[] => made;
-const one = (arbitrary: fc.Arbitrary<RawStep>): fc.Arbitrary<readonly RawStep[]> => arbitrary.map((step) => [step]);
-
 /** dom0's calls on views and on the domain. */
-const onViews: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
+const onViews: Choices = [
   { weight: 4, arbitrary: one(access.map((default_access) => dom0('xc_altp2m_create_view', { default_access }))) },
   { weight: 3, arbitrary: one(view.map((index) => dom0('xc_altp2m_destroy_view', { view: index }))) },
   { weight: 8, arbitrary: view.map((index) => steps(dom0('xc_altp2m_switch_to_view', { view: index }), SETTLE)) },
@@ -104,14 +91,6 @@ const onViews: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
     arbitrary: one(fc.integer({ min: 0, max: 4 }).map((value) => dom0('xc_hvm_param_set', { param: 'ALTP2M', value }))),
   },
   {
-    weight: 4,
-    arbitrary: one(
-      fc
-        .tuple(usually(0, fc.constantFrom(1, 2, 0xffff_ffff)), fc.oneof(fc.constantFrom<number>(...VE_PAGES), anyFrame))
-        .map(([vcpu, gfn]) => dom0('xc_altp2m_set_vcpu_enable_notify', { vcpu, gfn })),
-    ),
-  },
-  {
     weight: 2,
     arbitrary: one(
       usually(0, fc.constantFrom(1, 2)).map((vcpu) => dom0('xc_altp2m_set_vcpu_disable_notify', { vcpu })),
@@ -119,8 +98,18 @@ const onViews: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
   },
 ];
 
+/** Not where an agent listens: see `startMonitor`. */
+const onVe: fc.WeightedArbitrary<readonly RawStep[]> = {
+  weight: 4,
+  arbitrary: one(
+    fc
+      .tuple(usually(0, fc.constantFrom(1, 2, 0xffff_ffff)), fc.oneof(fc.constantFrom<number>(...VE_PAGES), anyFrame))
+      .map(([vcpu, gfn]) => dom0('xc_altp2m_set_vcpu_enable_notify', { vcpu, gfn })),
+  ),
+};
+
 /** dom0's calls on frames of views. */
-const onFrames: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
+const onFrames: Choices = [
   {
     weight: 10,
     arbitrary: one(
@@ -213,6 +202,7 @@ const header = fc.oneof(
     arbitrary: fc.constantFrom<RawStep>({ version: 0 }, { version: 2 }, { pad1: 1 }, { pad2: 1 }, { domain: 0x7000 }),
   },
 );
+const ENABLE_NOTIFY = 3;
 /** Command numbers whose unions may hold anything: no lists, no ranges. */
 const rawCommand = fc.constantFrom(0, 1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 17, 0xffff_ffff);
 const smallUnion = fc.tuple(
@@ -227,32 +217,33 @@ const smallUnion = fc.tuple(
   fc.constantFrom<number>(...STABLE, ...VE_PAGES),
 );
 
-const encoded: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
+const encoded = (command: fc.Arbitrary<number>): Choices => [
   {
     weight: 4,
     arbitrary: fc
-      .tuple(rawCommand, smallUnion, header)
+      .tuple(command, smallUnion, header)
       .map(([cmd, union, odd]) => steps(raw('dom0', cmd, union, odd), SETTLE)),
   },
   {
     weight: 6,
-    arbitrary: one(fc.tuple(rawCommand, smallUnion).map(([cmd, union]) => raw('guest', cmd, union))),
+    arbitrary: one(fc.tuple(command, smallUnion).map(([cmd, union]) => raw('guest', cmd, union))),
   },
 ];
 
-const address = anyFrame.map((gfn) => gfn * 4096);
 const index = fc.oneof(
   { weight: 12, arbitrary: fc.integer({ min: 0, max: 3 }) },
   { weight: 1, arbitrary: fc.constantFrom(9, 10, 511, 512, 0xffff_ffff) },
 );
 
-const byGuest: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
-  { weight: 10, arbitrary: one(address.map((gpa) => guest('read', { gpa, bytes: 4 }))) },
+const byGuest: Choices = [
+  { weight: 10, arbitrary: one(fc.tuple(anyFrame, answers.read).map(([gfn, given]) => read(gfn, ...given))) },
   {
     weight: 8,
-    arbitrary: one(fc.tuple(address, fc.nat(0xffff)).map(([gpa, value]) => guest('write', { gpa, value, bytes: 4 }))),
+    arbitrary: one(
+      fc.tuple(anyFrame, fc.nat(0xffff), answers.write).map(([gfn, value, given]) => write(gfn, value, ...given)),
+    ),
   },
-  { weight: 4, arbitrary: one(fc.constant(guest('call', { gpa: CODE * 4096 }))) },
+  { weight: 4, arbitrary: one(answers.call.map((given) => guest('call', { gpa: CODE * 4096 }, given))) },
   {
     weight: 12,
     arbitrary: one(
@@ -261,12 +252,7 @@ const byGuest: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
   },
   {
     weight: 2,
-    arbitrary: one(
-      fc
-        .tuple(index, address)
-        // biome-ignore lint/suspicious/noThenProperty: the format's own name
-        .map(([i, gpa]) => guest('vmfunc_read', { leaf: 0, index: i, gpa, bytes: 4, then: 'vmfunc(0,0)' })),
-    ),
+    arbitrary: one(fc.tuple(index, anyFrame, answers.memory).map(([i, gfn, given]) => vmfuncRead(i, gfn, ...given))),
   },
   { weight: 1, arbitrary: one(fc.constant(guest('ud2', {}))) },
   {
@@ -278,7 +264,7 @@ const byGuest: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
 ];
 
 /** What chance alone rarely brings together: a restricted frame, its suppress-#VE bit, a vCPU in the view, the access. */
-const violations: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
+const violations: Choices = [
   {
     weight: 10,
     arbitrary: fc
@@ -288,18 +274,16 @@ const violations: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
         fc.constantFrom(0, 1, 3, 4, 5, 8, 9),
         bit,
         bit,
-        bit,
+        fc.oneof(fc.tuple(fc.constant(true), answers.write), fc.tuple(fc.constant(false), answers.read)),
       )
-      .map(([v, gfn, a, sve, byVmfunc, write]) =>
+      .map(([v, gfn, a, sve, byVmfunc, [writes, given]]) =>
         steps(
           dom0('xc_altp2m_set_mem_access', { view: v, gfn, access: a }),
           dom0('xc_altp2m_set_suppress_ve', { view: v, gfn, sve }),
           byVmfunc ? guest('vmfunc', { leaf: 0, index: v }) : dom0('xc_altp2m_switch_to_view', { view: v }),
           SETTLE,
           { do: 'zero', gfn: VE_PAGES[0] },
-          write
-            ? guest('write', { gpa: gfn * 4096 + 8, value: 0x1111, bytes: 4 })
-            : guest('read', { gpa: gfn * 4096 + 8, bytes: 4 }),
+          writes ? write(gfn, 0x1111, ...given) : read(gfn, ...given),
           { do: 'checkVeInfo', gfn: VE_PAGES[0], expect: {} },
           dom0('xc_altp2m_get_mem_access', { view: v, gfn }),
         ),
@@ -321,7 +305,13 @@ const violations: readonly fc.WeightedArbitrary<readonly RawStep[]>[] = [
   },
 ];
 
-const anyStep = fc.oneof(...onViews, ...onFrames, ...encoded, ...byGuest, ...violations);
+const anyStep = fc.oneof(...onViews, onVe, ...onFrames, ...encoded(rawCommand), ...byGuest, ...violations);
+/** Where an agent listens. */
+const anyWatchedStep = fc.oneof(
+  ...[...onViews, ...onFrames, ...byGuest, ...violations],
+  ...encoded(rawCommand.filter((command) => command !== ENABLE_NOTIFY)),
+  ...[...monitorCalls, ...guestEvents],
+);
 
 const MODES = ['mixed', 'external', 'limited', 'disabled'] as const;
 
@@ -362,7 +352,15 @@ export function generate(seed: number, count: number, length: number): Sequence[
   const sequence = fc
     .tuple(
       fc.oneof({ weight: 9, arbitrary: fc.constantFrom(1, 2, 3) }, { weight: 1, arbitrary: fc.constant(0) }),
-      fc.array(anyStep, { minLength: length, maxLength: length }),
+      fc.oneof(
+        { weight: 2, arbitrary: fc.array(anyStep, { minLength: length, maxLength: length }) },
+        {
+          weight: 3,
+          arbitrary: fc
+            .tuple(startMonitor, fc.array(anyWatchedStep, { minLength: length, maxLength: length }))
+            .map(([begin, body]) => [begin, ...body]),
+        },
+      ),
     )
     .map(([mode, body]) =>
       withSteps([...prelude(mode), ...body.flat().slice(0, length)], MODES[mode === 0 ? 3 : mode - 1]),
@@ -370,6 +368,12 @@ export function generate(seed: number, count: number, length: number): Sequence[
   return fc.sample(sequence, { numRuns: count, seed });
 }
 
-export function withSteps(made: readonly RawStep[], hypervisor = 'generated'): Sequence {
-  return { ...MACHINE, hypervisor, steps: made };
+export function withSteps(
+  steps: readonly RawStep[],
+  hypervisor = 'generated',
+  engine: Engine = 'bochs',
+  pci: readonly string[] = [],
+): Sequence {
+  const machine = { ...MACHINES[engine], ...(pci.length > 0 && { pci }) };
+  return { format: 'xen-recording/1', release: '4.17', ...machine, hypervisor, steps };
 }

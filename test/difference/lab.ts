@@ -12,10 +12,15 @@ const FOLDER = join('build', 'difference');
 const BOOT_S = 400;
 /** For each recording; a guest that is stuck takes a second and a half. */
 const EACH_S = 3;
+/** Where QEMU puts the devices that recordings may ask for. */
+const DEVICES: Readonly<Record<string, string>> = { e1000e: 'e1000e,addr=10', nvme: 'nvme,addr=11,serial=1' };
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+/** Bochs' machine has Intel's processor and altp2m, QEMU's AMD's without. */
+export type Engine = 'bochs' | 'qemu';
+
 export interface LabRun {
-  readonly engine: 'bochs' | 'qemu';
+  readonly engine: Engine;
   /** Results hold what each step gave. */
   readonly told: boolean;
   /** Hears of each result. */
@@ -27,12 +32,14 @@ export async function takeOnRealXen(sequences: readonly Sequence[], options: Lab
   mkdirSync(FOLDER, { recursive: true });
   const file = join(FOLDER, 'sequences.jsonl');
   writeFileSync(file, sequences.map((sequence) => `${JSON.stringify(sequence)}\n`).join(''));
+  const devices = [...new Set(sequences.flatMap(({ pci = [] }) => pci))];
   const timeout = BOOT_S + sequences.length * EACH_S;
   const lab = spawn(
     process.execPath,
     [
       join('dist', 'lab', 'cli.js'),
       ...['--engine', options.engine, '--timeout', String(timeout)],
+      ...devices.flatMap((name) => ['--device', DEVICES[name] ?? name]),
       ...['--include', join('build', 'test'), '--include', FOLDER, '--'],
       ...['node', '--max-semi-space-size=32', join('build', 'test', 'difference', 'on_real.js'), file],
       ...(options.told ? ['--told'] : []),

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import * as xc from '#dist/index.js';
 import type { ReplayResult } from '#dist/replay/result.js';
 import { playXenRecording } from '#dist/replay/xen_recording.js';
+import type { Told } from './expect.js';
 import { RealSession } from './real_session.js';
 
 /** What came of one recording. */
@@ -14,18 +15,20 @@ export interface RealResult {
   readonly index: number;
   readonly mismatches: ReplayResult['mismatches'];
   /** What each step gave, when asked for with --told. */
-  readonly told?: readonly unknown[];
+  readonly told?: readonly Told[];
   /** The recording could not be taken to its end. */
   readonly failure?: string;
 }
 
 function play(xch: xc.XcInterface, line: string, index: number, withTold: boolean): RealResult {
-  const told: unknown[] = [];
+  const told: Told[] = [];
   try {
     const { mismatches } = playXenRecording(
       JSON.parse(line),
       () => new RealSession(xch),
-      (one) => told.push(one),
+      ({ told: one, events }) => told.push({ told: one, ...(events && { events }) }),
+      // what comes after a mismatch says nothing, and a guest that waits for good takes its time over each step
+      withTold ? 'the end' : 'the first mismatch',
     );
     return { index, mismatches, ...(withTold && { told }) };
   } catch (error) {

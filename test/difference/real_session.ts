@@ -1,10 +1,8 @@
 /** Takes the steps of recordings on a real Xen: the guest is the conformance tests' program. */
 
+import { readFileSync } from 'node:fs';
 import * as xc from '#dist/index.js';
-import type { Domain } from '#dist/model/domain.js';
-import { Agent } from '#dist/replay/agent.js';
 import type { Command, CommandResult } from '#dist/replay/driver.js';
-import { RecordingError } from '#dist/replay/error.js';
 import { type GuestProgram, Session } from '#dist/replay/session.js';
 import { Mailbox, OP } from '../conformance/mailbox.js';
 
@@ -24,7 +22,7 @@ export class RealSession extends Session {
   }
 
   load(domid: number): void {
-    this.#programs.set(domid, new Mailbox(this.xch, domid));
+    this.#programs.set(domid, new Mailbox(this.xch, domid, () => this.agent(domid).poll()));
   }
 
   driver(domid: number, vcpu: number): GuestProgram | null {
@@ -42,21 +40,14 @@ export class RealSession extends Session {
     program?.down();
   }
 
-  letGo(domid: number): void {
+  override letGo(domid: number): void {
+    super.letGo(domid);
     this.#programs.get(domid)?.[Symbol.dispose]();
     this.#programs.delete(domid);
   }
 
-  agent(domid: number): Agent {
-    return new Agent(this.xch, domid);
-  }
-
-  domain(_domid: number, call: string): Domain {
-    throw new RecordingError(`${call} cannot be replayed on a real Xen yet`);
-  }
-
   /** Nothing that a recording made outlives it. */
-  close(): void {
+  protected close(): void {
     for (const program of this.#programs.values()) program[Symbol.dispose]();
     for (const domid of this.#made) {
       try {
@@ -68,6 +59,11 @@ export class RealSession extends Session {
     }
   }
 }
+
+const HVM_OP = 34;
+const HVMOP_GUEST_REQUEST_VM_EVENT = 24;
+/** The processor's instruction for it. */
+const HYPERCALL = readFileSync('/proc/cpuinfo', 'utf8').includes('AuthenticAMD') ? OP.vmmcall : OP.vmcall;
 
 function run(program: Mailbox, command: Command): CommandResult {
   switch (command.kind) {
@@ -85,9 +81,32 @@ function run(program: Mailbox, command: Command): CommandResult {
       return program.request(OP.vmfunc, command.leaf, 0, command.index);
     case 'vmfunc_read':
       return program.request(OP.vmfuncRead, command.leaf, command.gpa, command.index);
-    case 'vmcall': {
-      const result = program.request(OP.vmcall, command.op, ...command.args);
-      return { ...result, value: result.value | 0 };
-    }
+    case 'cpuid':
+      return program.request(OP.cpuid, command.leaf);
+    case 'write_cr':
+      return program.request({ 0: OP.writeCr0, 3: OP.writeCr3, 4: OP.writeCr4 }[command.index], command.value);
+    case 'read_cr':
+      return program.request(OP.readCr, command.index);
+    case 'wrmsr':
+      return program.request(OP.wrmsr, command.value, 0, command.msr);
+    case 'rdmsr':
+      return program.request(OP.rdmsr, 0, 0, command.msr);
+    case 'int3':
+      return program.request(OP.int3);
+    case 'trap':
+      return program.request(OP.trap);
+    case 'sgdt':
+      return program.request(OP.sgdt);
+    case 'lgdt':
+      return program.request(OP.lgdt);
+    case 'request':
+      return asResult(program.request(HYPERCALL, HVM_OP, HVMOP_GUEST_REQUEST_VM_EVENT));
+    case 'vmcall':
+      return asResult(program.request(OP.vmcall, command.op, ...command.args));
   }
+}
+
+/** A hypercall's result is signed. */
+function asResult(result: CommandResult): CommandResult {
+  return { ...result, value: result.value | 0 };
 }

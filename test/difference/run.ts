@@ -1,5 +1,5 @@
 /**
- * The difference run: generated sequences of altp2m calls on the model and, in one boot, on real Xen in Bochs.
+ * The difference run: generated sequences of altp2m and monitor calls on the model and, in one boot, on real Xen in Bochs.
  *
  *     node build/test/difference/run.js [--count N] [--length N] [--seed N]
  *
@@ -43,7 +43,7 @@ function progress(done: number, total: number): void {
 }
 
 async function failingOf(sequences: readonly Sequence[]): Promise<(Failing | null)[]> {
-  const results = await takeOnRealXen(sequences, {
+  const results = await takeOnRealXen(sequences.map(expectAsModel), {
     engine: 'bochs',
     told: false,
     onResult: (done) => progress(done, sequences.length),
@@ -98,7 +98,7 @@ async function report(failing: readonly Failing[]): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  const sequences = generate(seed, count, length).map(expectAsModel);
+  const sequences = generate(seed, count, length);
   const steps = sequences.reduce((sum, { steps }) => sum + steps.length, 0);
   console.log(`seed ${seed}: ${count} sequences, ${steps} steps`);
   const failing = (await failingOf(sequences)).filter((one) => one !== null);

@@ -1,46 +1,27 @@
 /** What the project records on real Xen: step lists without expectations, each a golden file. */
 
 import { HVM_PARAM_NAMES } from '#dist/trace/names.js';
-import type { RawStep } from './generate.js';
-
-const dom0 = (call: string, args: RawStep = {}, more: RawStep = {}): RawStep => ({
-  as: 'dom0',
-  call,
-  args,
-  expect: {},
-  ...more,
-});
-const guest = (call: string, args: RawStep = {}): RawStep => ({ as: 'guest', vcpu: 0, call, args, expect: {} });
-
-const A = 0x40;
-const B = 0x41;
-const CODE = 0x42;
-const C = 0x43;
-const HOLE = 0x180;
-const VE = 0x50;
-const at = (gfn: number): number => gfn * 4096;
-
-const read = (gfn: number): RawStep => guest('read', { gpa: at(gfn), bytes: 4 });
-const write = (gfn: number, value: number): RawStep => guest('write', { gpa: at(gfn), value, bytes: 4 });
-const vmfunc = (index: number, leaf = 0): RawStep => guest('vmfunc', { leaf, index });
-const visible = (view: number, shown: number): RawStep => dom0('xc_altp2m_set_visibility', { view, visible: shown });
-const enter = (view: number): readonly RawStep[] => [dom0('xc_altp2m_switch_to_view', { view }), guest('nop')];
-
-function create(vcpus = 2): RawStep {
-  return {
-    do: 'createGuest',
-    guest: 1,
-    type: 'hvm',
-    hap: true,
-    vcpus,
-    nestedVirt: false,
-    altp2mModeAtCreate: 'disabled',
-    maxmemKiB: 16384,
-    populate: { first: 0, count: 128 },
-    memory: { [A]: '0100aaaa', [B]: '0200bbbb', [C]: '0300cccc', [CODE]: 'b878563412c3' },
-    expect: {},
-  };
-}
+import { breakpoints, memoryEvents, monitorOptions, registerEvents, viewEvents } from './event_scripts.js';
+import type { Engine } from './lab.js';
+import { msix } from './pci_scripts.js';
+import {
+  A,
+  at,
+  B,
+  C,
+  CODE,
+  create,
+  dom0,
+  enter,
+  guest,
+  HOLE,
+  type RawStep,
+  read,
+  VE,
+  visible,
+  vmfunc,
+  write,
+} from './steps.js';
 
 /** One call of each kind on view 1, whatever state altp2m is in. */
 const EVERY_CALL: readonly RawStep[] = [
@@ -178,13 +159,28 @@ const errors: readonly RawStep[] = [create(1)].concat(
   ]),
 );
 
+/** What is recorded, and where. */
+export interface Script {
+  readonly engine: Engine;
+  /** Devices that the machine has besides its own. */
+  readonly pci?: readonly string[];
+  readonly steps: readonly RawStep[];
+}
+
 /** By the name of the golden file. */
-export const SCRIPTS: Readonly<Record<string, readonly RawStep[]>> = {
-  'altp2m-disabled': altp2m(0),
-  'altp2m-mixed': altp2m(1),
-  'altp2m-external': altp2m(2),
-  'altp2m-limited': altp2m(3),
-  'hvm-life-cycle': lifeCycle,
-  'hvm-params': hvmParams,
-  errors,
+export const SCRIPTS: Readonly<Record<string, Script>> = {
+  'altp2m-disabled': { engine: 'bochs', steps: altp2m(0) },
+  'altp2m-mixed': { engine: 'bochs', steps: altp2m(1) },
+  'altp2m-external': { engine: 'bochs', steps: altp2m(2) },
+  'altp2m-limited': { engine: 'bochs', steps: altp2m(3) },
+  'hvm-life-cycle': { engine: 'bochs', steps: lifeCycle },
+  'hvm-params': { engine: 'bochs', steps: hvmParams },
+  errors: { engine: 'bochs', steps: errors },
+  'events-options': { engine: 'bochs', steps: monitorOptions },
+  'events-options-amd': { engine: 'qemu', steps: monitorOptions },
+  'events-registers': { engine: 'bochs', steps: [...registerEvents, ...breakpoints] },
+  'events-registers-amd': { engine: 'qemu', steps: registerEvents },
+  'events-memory': { engine: 'bochs', steps: memoryEvents },
+  'msix-amd': { engine: 'qemu', pci: ['e1000e', 'nvme'], steps: msix },
+  'events-views': { engine: 'bochs', steps: viewEvents },
 };

@@ -1,10 +1,9 @@
 /** Makes a sequence that real Xen answers otherwise than the model as short as it gets and still is so. */
 
 import type { Mismatch } from '#dist/replay/result.js';
-import { expectAsModel } from './expect.js';
-import type { RawStep, Sequence } from './generate.js';
+import type { Sequence } from './generate.js';
 
-/** A sequence that differs, cut behind the step that does. */
+/** A sequence that differs, without expectations, cut behind the step that does. */
 export interface Failing {
   readonly sequence: Sequence;
   /** How the last step differs. */
@@ -30,19 +29,10 @@ export function candidates({ sequence }: Failing): Sequence[] {
   for (let size = Math.ceil(body / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let start = PRELUDE; start < PRELUDE + body; start += size) {
       const steps = sequence.steps.filter((_, i) => i < start || i >= Math.min(start + size, PRELUDE + body));
-      made.push(expectAsModel({ ...sequence, steps: steps.map(withoutExpectation) }));
+      made.push({ ...sequence, steps });
     }
   }
   return made;
-}
-
-function withoutExpectation(step: RawStep): RawStep {
-  const { expect } = step;
-  if (typeof expect !== 'object' || expect === null) return step;
-  if (step['do'] !== 'checkMemory') return { ...step, expect: {} };
-  // which frames are looked at is told by what is expected
-  const frames = Object.keys(expect).map((frame) => [frame, 0]);
-  return { ...step, expect: Object.fromEntries(frames) };
 }
 
 /** True when two mismatches look like the same fault. */

@@ -39,7 +39,7 @@ function described(adapter: AdapterName): { env: Record<string, string>; skip: s
   const env: Record<string, string> = { XENCTRL_TEST_ADAPTER: adapter };
   if (adapter === 'privcmd') return { env, skip: false };
   env['XENCTRL_FFI'] = adapter;
-  const inChild = process.env['XENCTRL_TEST_CASE'] !== undefined;
+  const inChild = process.env['XENCTRL_TEST_CASES'] !== undefined;
   if (inChild) return { env, skip: false }; // the parent has looked
   const missing = librariesMissing();
   if (adapter === 'koffi') return { env, skip: missing };

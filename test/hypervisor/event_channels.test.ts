@@ -130,6 +130,26 @@ const cases: Record<string, Case> = {
     },
   },
 
+  'next signals, waits, takes and unmasks in one go': {
+    run() {
+      using xen = openAdapter();
+      using channels = xen.eventChannels();
+      const { near, far } = pair(channels);
+      assert.equal(channels.next(0), 0);
+      assert.equal(channels.next(1000, near), far);
+      assert.equal(channels.next(0), 0, 'signalled once');
+      channels.notify(near);
+      assert.equal(channels.next(-1), far, 'it was unmasked');
+      channels.wake();
+      assert.equal(channels.next(-1), 0);
+      assert.equal(channels.next(0, 77), 0, 'a port that is not bound here has nobody to be told');
+      for (const value of [undefined, '1', 0.5, 2 ** 31]) {
+        assert.throws(() => channels.next(value as number), /timeoutMs must be/);
+      }
+      for (const value of [null, '1', 0.5, -1, 2 ** 32]) assert.throws(() => channels.next(0, value as number), misuse);
+    },
+  },
+
   'another thread waits on the same set: it is told of ports, and is woken': {
     async run() {
       using xen = openAdapter();
@@ -162,6 +182,7 @@ const cases: Record<string, Case> = {
   },
 
   'process.exit does not hang on a worker that waits without end': {
+    alone: true,
     env: { ASAN_OPTIONS: 'detect_leaks=0' }, // Node frees little then
     async run() {
       const channels = openAdapter().eventChannels();
@@ -214,6 +235,102 @@ const cases: Record<string, Case> = {
     },
   },
 
+  'onPort gives each port, taken and unmasked, and signals the one that is returned': {
+    async run() {
+      using xen = openAdapter();
+      using channels = xen.eventChannels();
+      const { near, far } = pair(channels);
+      const another = pair(channels);
+      const ports: number[] = [];
+      let again = 3;
+      channels.onPort((port) => {
+        ports.push(port);
+        return port === far && again-- > 0 ? near : undefined;
+      });
+      channels.notify(near);
+      channels.notify(another.near);
+      await until(() => ports.length === 5);
+      assert.deepEqual(
+        [far, another.far].map((one) => ports.filter((port) => port === one).length),
+        [4, 1],
+      );
+      assert.equal(channels.pending(), -EAGAIN);
+      channels.onPort(null);
+      channels.notify(near);
+      await sleep(30);
+      assert.equal(ports.length, 5);
+      assert.equal(channels.pending(), far);
+    },
+  },
+
+  'onPort and onPending take each other’s place': {
+    async run() {
+      using xen = openAdapter();
+      using channels = xen.eventChannels();
+      const { near, far } = pair(channels);
+      const calls: string[] = [];
+      channels.onPending(() => calls.push('pending'));
+      channels.onPort((port) => {
+        calls.push(`port ${port}`);
+        channels.onPending(() => {
+          calls.push('pending');
+          channels.pending();
+          channels.onPending(null);
+        });
+        return near;
+      });
+      channels.notify(near);
+      await until(() => calls.length === 2);
+      assert.deepEqual(calls, [`port ${far}`, 'pending']);
+    },
+  },
+
+  'an onPort listener may close what calls it, with a port to be signalled': {
+    async run() {
+      using xen = openAdapter();
+      const before = openDescriptors();
+      const channels = xen.eventChannels();
+      const { near } = pair(channels);
+      const another = pair(channels);
+      let calls = 0;
+      channels.onPort(() => {
+        calls++;
+        channels.close();
+        return near;
+      });
+      channels.notify(near);
+      channels.notify(another.near);
+      await until(() => calls > 0);
+      await sleep(20);
+      assert.equal(calls, 1);
+      assert.equal(openDescriptors(), before);
+    },
+  },
+
+  'an error thrown by an onPort listener is an uncaught exception, and the calls go on': {
+    async run() {
+      using xen = openAdapter();
+      using channels = xen.eventChannels();
+      const { near, far } = pair(channels);
+      const caught: unknown[] = [];
+      process.on('uncaughtException', (error) => {
+        caught.push(error);
+        channels.notify(near);
+      });
+      const thrown = new Error('from the listener');
+      let port = 0;
+      channels.onPort((taken) => {
+        if (caught.length === 0) throw thrown;
+        port = taken;
+        channels.onPort(null);
+        return undefined;
+      });
+      channels.notify(near);
+      await until(() => port > 0);
+      assert.deepEqual([caught, port], [[thrown], far]);
+    },
+  },
+
   'a listener may close what calls it': {
     async run() {
       using xen = openAdapter();
@@ -234,6 +351,7 @@ const cases: Record<string, Case> = {
   },
 
   'an error thrown by a listener is an uncaught exception, and the calls go on': {
+    alone: true,
     async run() {
       using xen = openAdapter();
       using channels = xen.eventChannels();
@@ -270,6 +388,7 @@ const cases: Record<string, Case> = {
   },
 
   'a process ends though a set is open, and lives while it has a listener': {
+    alone: true,
     async run() {
       const xen = openAdapter();
       const channels = xen.eventChannels();
@@ -309,8 +428,10 @@ const cases: Record<string, Case> = {
         () => channels.unmask(1),
         () => channels.restrict(1),
         () => channels.wait(0),
+        () => channels.next(0),
         () => channels.wake(),
         () => channels.onPending(null),
+        () => channels.onPort(null),
       ]) {
         assert.throws(use, new TypeError('these event channels are closed'));
       }
@@ -380,6 +501,7 @@ const cases: Record<string, Case> = {
       }
       for (const value of [undefined, 5, {}, 'f']) {
         assert.throws(() => untyped['onPending']?.(value), /listener must be/);
+        assert.throws(() => untyped['onPort']?.(value), /listener must be/);
       }
       assert.equal(channels.notify(near), 0);
     },

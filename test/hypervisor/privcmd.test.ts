@@ -11,6 +11,7 @@ import { openHypervisor, registerAdapter } from '#dist/hypervisor/open.js';
 import { PROT_READ, PROT_WRITE } from '#dist/hypervisor/port.js';
 import { PrivcmdHypervisor } from '#dist/hypervisor/privcmd/hypervisor.js';
 import { privcmdAdapter } from '#dist/hypervisor/privcmd/index.js';
+import { ADDON_ABI } from '#dist/native/addon.js';
 import { xc_altp2m_set_visibility } from '#dist/xc/altp2m.js';
 import { xc_interface_open } from '#dist/xc/interface.js';
 import { inUse, logged, stubbed, xenError } from '../native/harness.js';
@@ -225,8 +226,9 @@ stubbed(import.meta.url, {
   },
 
   'an addon of another version is told with how to rebuild it': {
+    alone: true,
     run() {
-      using _ = pretendAddon('exports.abi = 0;');
+      using _ = pretendAddon(`exports.abi = 0;`);
       assert.match(
         privcmdAdapter.unavailable() ?? '',
         /another version of this package; rebuild it: npm run build:native/,
@@ -236,8 +238,9 @@ stubbed(import.meta.url, {
   },
 
   'a Node that forbids memory of others is told, not worked around': {
+    alone: true,
     run() {
-      using _ = pretendAddon('exports.abi = 3; exports.open = () => -95;');
+      using _ = pretendAddon(`exports.abi = ${ADDON_ABI}; exports.open = () => -95;`);
       assert.throws(() => new PrivcmdHypervisor(), /this build of Node forbids memory that is not its own/);
     },
   },

@@ -109,6 +109,7 @@ stubbed(import.meta.url, {
   },
 
   'close of the hypervisor closes its mappings, too': {
+    alone: true,
     run() {
       const xen = new PrivcmdHypervisor();
       const mapping = xen.mapForeign(1, [0], RW);

@@ -6,7 +6,10 @@ import { ORDER_1G, ORDER_2M, ORDER_4K, P2m, type PageOrder } from '#dist/model/p
 const RWX = 7;
 
 test('lookup in an empty table finds a hole as large as a root entry, with suppress-#VE clear', () => {
-  assert.deepEqual({ ...new P2m().lookup(5) }, { present: false, mfn: 0, access: 0, suppressVe: false, order: 27 });
+  assert.deepEqual(
+    { ...new P2m().lookup(5) },
+    { present: false, mfn: 0, access: 0, suppressVe: false, order: 27, readOnly: false },
+  );
 });
 
 test('a hole beside a mapped page is as small as the tables around it, with suppress-#VE set', () => {
@@ -32,10 +35,13 @@ test('a 4 KiB page set in a superpage splits it and leaves its neighbours mapped
     p2m.set(0, 0x4_0000, RWX, true, order);
     assert.equal(p2m.lookup(within).order, order);
     p2m.set(within, 9, 1, false);
-    assert.deepEqual({ ...p2m.lookup(within) }, { present: true, mfn: 9, access: 1, suppressVe: false, order: 0 });
+    assert.deepEqual(
+      { ...p2m.lookup(within) },
+      { present: true, mfn: 9, access: 1, suppressVe: false, order: 0, readOnly: false },
+    );
     assert.deepEqual(
       { ...p2m.lookup(within + 1) },
-      { present: true, mfn: 0x4_0000 + within + 1, access: RWX, suppressVe: true, order: 0 },
+      { present: true, mfn: 0x4_0000 + within + 1, access: RWX, suppressVe: true, order: 0, readOnly: false },
     );
     const far = (1 << order) - 1;
     assert.equal(p2m.lookup(far).order, order === ORDER_2M ? ORDER_4K : ORDER_2M);

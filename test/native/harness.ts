@@ -1,6 +1,7 @@
 /**
- * Runs test cases in Node processes of their own that have the stub kernel (stub.c) in front of libc. A test file gives
- * its cases to {@link stubbed}; run by node:test it starts itself once for each case.
+ * Runs test cases in Node processes that have the stub kernel (stub.c) in front of libc. A test file gives its cases to
+ * {@link stubbed}; run by node:test it starts itself for them: those that need nothing of their own follow each other in
+ * one process, every other has one to itself.
  */
 
 import assert from 'node:assert/strict';
@@ -15,13 +16,15 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { XenError } from '#dist/hypervisor/error.js';
-import { loadAddon } from '#dist/hypervisor/privcmd/load.js';
+import { loadAddon } from '#dist/native/load.js';
 
 /** The checkout. */
 export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
@@ -33,44 +36,100 @@ export interface Case {
   readonly flags?: readonly string[];
   /** Whether nothing may be printed, by native code either. */
   readonly silent?: boolean;
+  /** It ends its process, or leaves something in it. */
+  readonly alone?: boolean;
   /** Why the case cannot run here. */
   readonly skip?: string | false;
   run(): void | Promise<void>;
 }
 
-/** Registers the cases with node:test, or, in a process started for one of them, runs it. */
+/** Registers the cases with node:test, or, in a process started for some of them, runs those. */
 export function stubbed(url: string, cases: Readonly<Record<string, Case>>): void {
-  const wanted = process.env['XENCTRL_TEST_CASE'];
+  const wanted = process.env['XENCTRL_TEST_CASES'];
   if (wanted !== undefined) {
-    void runCase(wanted, cases);
+    void runCases(JSON.parse(wanted) as readonly string[], cases);
     return;
   }
   const stub = buildStub();
+  const processes = new Map<string, Shared>();
   for (const [name, one] of Object.entries(cases)) {
     const skip = stub.skip ?? addonMissing() ?? one.skip ?? false;
-    test(name, { skip }, () => startCase(url, name, one, stub.path));
+    if (!skip && isSociable(one)) {
+      const key = JSON.stringify(one.env ?? {});
+      const shared = processes.get(key) ?? { names: [], outcomes: null };
+      processes.set(key, shared);
+      shared.names.push(name);
+      test(name, async () => {
+        shared.outcomes ??= startCases(url, shared.names, one, stub.path);
+        assert.equal((await shared.outcomes).get(name), '');
+      });
+    } else {
+      test(name, { skip }, async () => {
+        assert.equal((await startCases(url, [name], one, stub.path)).get(name), '');
+      });
+    }
   }
 }
 
-async function runCase(name: string, cases: Readonly<Record<string, Case>>): Promise<void> {
-  const one = cases[name];
-  assert.ok(one, `no case ${name}`);
-  try {
-    await one.run();
-  } catch (error) {
-    console.error(error);
-    process.exitCode = 1;
+/** Cases that share a process, and what came of each: nothing, or what was wrong. */
+interface Shared {
+  readonly names: string[];
+  outcomes: Promise<ReadonlyMap<string, string>> | null;
+}
+
+function isSociable({ env = {}, flags, silent, alone }: Case): boolean {
+  return !flags && !silent && !alone && !Object.keys(env).some((name) => name.startsWith('STUB_'));
+}
+
+/** Where a process says what came of a case: a line of JSON, its name and what was wrong. */
+const REPORT_FD = 3;
+
+async function runCases(names: readonly string[], cases: Readonly<Record<string, Case>>): Promise<void> {
+  for (const name of names) {
+    const one = cases[name];
+    assert.ok(one, `no case ${name}`);
+    let wrong = '';
+    try {
+      await one.run();
+    } catch (error) {
+      wrong = inspect(error);
+      process.exitCode = 1;
+    }
+    if (names.length > 1) writeSync(REPORT_FD, `${JSON.stringify([name, wrong])}\n`);
+    else if (wrong !== '') console.error(wrong);
   }
 }
 
-async function startCase(url: string, name: string, one: Case, stub: string): Promise<void> {
+/** @returns what was wrong with each case, if only that its process ended before it */
+async function startCases(
+  url: string,
+  names: readonly string[],
+  one: Case,
+  stub: string,
+): Promise<ReadonlyMap<string, string>> {
   const scratch = mkdtempSync(join(tmpdir(), 'xenctrl-test-'));
   try {
-    const env: Record<string, string> = { ...one.env, XENCTRL_TEST_CASE: name };
+    const env: Record<string, string> = { ...one.env, XENCTRL_TEST_CASES: JSON.stringify(names) };
     if (env['STUB_LOG'] === '') env['STUB_LOG'] = join(scratch, 'log');
-    const { output, outcome } = await runStubbed([...(one.flags ?? []), fileURLToPath(url)], env, stub);
-    assert.equal(outcome, 'exit 0', output);
-    if (one.silent) assert.equal(output, '');
+    const run = await runStubbed([...(one.flags ?? []), fileURLToPath(url)], env, stub);
+    const { output, outcome, reported } = run;
+    const said = new Map<string, string>(
+      reported.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as [string, string]])),
+    );
+    const failed = [...said.values()].some((wrong) => wrong !== '');
+    const end =
+      outcome === (failed ? 'exit 1' : 'exit 0') && !(one.silent && output !== '') ? '' : `${outcome}: ${output}`;
+    const last = names.at(-1);
+    // a process that has run all of its cases has still to end well
+    return new Map(
+      names.map((name) => {
+        const alone = names.length === 1;
+        return [
+          name,
+          alone ? end : (said.get(name) ?? `its process ended before it, ${end}`) || (name === last ? end : ''),
+        ];
+      }),
+    );
   } finally {
     rmSync(scratch, { recursive: true });
   }
@@ -81,19 +140,23 @@ export function runStubbed(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   stub = buildStub().path,
-): Promise<{ output: string; outcome: string }> {
+): Promise<{ output: string; outcome: string; reported: string }> {
   // a sanitizer's runtime, when there is one, has to stay in front
   const preload = [process.env['LD_PRELOAD'], stub].filter(Boolean).join(' ');
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
     env: { ...process.env, NODE_TEST_CONTEXT: '', ...env, LD_PRELOAD: preload },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   let output = '';
-  child.stdout.on('data', (data: Buffer) => (output += data.toString()));
-  child.stderr.on('data', (data: Buffer) => (output += data.toString()));
+  let reported = '';
+  child.stdout?.on('data', (data: Buffer) => (output += data.toString()));
+  child.stderr?.on('data', (data: Buffer) => (output += data.toString()));
+  child.stdio[REPORT_FD]?.on('data', (data: Buffer) => (reported += data.toString()));
   return new Promise((done) => {
-    child.on('close', (code, signal) => done({ output, outcome: signal ? `signal ${signal}` : `exit ${code}` }));
+    child.on('close', (code, signal) => {
+      done({ output, outcome: signal ? `signal ${signal}` : `exit ${code}`, reported });
+    });
   });
 }
 

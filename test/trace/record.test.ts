@@ -17,10 +17,11 @@ import * as info from '#dist/xc/domain_info.js';
 import * as params from '#dist/xc/hvm_param.js';
 import { type XcInterface, xc_interface_open } from '#dist/xc/interface.js';
 import * as memory from '#dist/xc/memory.js';
+import { scratchFolder } from '../scratch.js';
 import { type Call, calls } from './calls.js';
-import { accessOp, rawDomctl, temporaryFolder, withEnvironment } from './session.js';
+import { accessOp, rawDomctl, withEnvironment } from './session.js';
 
-const folder = temporaryFolder();
+const folder = scratchFolder();
 let files = 0;
 
 interface Recorded {

@@ -9,9 +9,9 @@ import { pathToFileURL } from 'node:url';
 import fc from 'fast-check';
 import { replay } from '#dist/replay/replay.js';
 import { RecordFile } from '#dist/trace/record_file.js';
-import { temporaryFolder } from './session.js';
+import { scratchFolder } from '../scratch.js';
 
-const folder = temporaryFolder();
+const folder = scratchFolder();
 
 describe('the file of a recording', () => {
   test('is whole JSON after every step and note', () => {

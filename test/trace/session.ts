@@ -1,8 +1,5 @@
 /** Calls on a software Xen with the environment that tracing and recording look at. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { ReleaseAbi } from '#dist/abi/release.js';
 import type { XcInterface } from '#dist/xc/interface.js';
 
@@ -19,13 +16,6 @@ export function withEnvironment<T>(variables: Readonly<Record<string, string | u
   } finally {
     before.forEach(set);
   }
-}
-
-/** A folder that is gone when the tests are. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'xenctrl-trace-'));
-  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 /** XENMEM_access_op, which no call of this package makes yet; lists beside the structure where frames are given. */

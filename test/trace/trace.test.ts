@@ -24,11 +24,13 @@ import * as context from '#dist/xc/hvm_context.js';
 import * as params from '#dist/xc/hvm_param.js';
 import { type XcInterface, xc_interface_open } from '#dist/xc/interface.js';
 import * as memory from '#dist/xc/memory.js';
+import * as monitor from '#dist/xc/monitor.js';
 import { xc_physinfo } from '#dist/xc/sysctl.js';
 import * as version from '#dist/xc/version.js';
-import { accessOp, rawDomctl, temporaryFolder, withEnvironment } from './session.js';
+import { scratchFolder } from '../scratch.js';
+import { accessOp, rawDomctl, withEnvironment } from './session.js';
 
-const folder = temporaryFolder();
+const folder = scratchFolder();
 
 /** A traced handle on a model with one guest, 1; `lines` grows. */
 function traced(release: Release, colours = NO_COLOURS): { xen: ModelXen; xch: XcInterface; lines: string[] } {
@@ -249,8 +251,37 @@ describe('a trace', () => {
       'xc_set_mem_access_multi(domid=1, nr=2)',
       'hypercall(12, 0x15, ADDRESS, 0x0, 0x0, 0x0)',
       'xc_monitor_singlestep(domid=1, enable=1) = 0',
-      'xc_monitor(domid=1, op=2, event=0) = 0',
+      'xc_monitor_get_capabilities(domid=1) = 0 {capabilities=0x1f7f}',
       'xc_vm_event_control(domid=1, op=0, mode=2)',
+    ]);
+  });
+
+  test('tells each switch of the monitor by its name', () => {
+    const { xch, lines } = traced('4.17');
+    monitor.xc_monitor_write_ctrlreg(xch, 1, 2, true, true, 0x80, false);
+    attempt(() => monitor.xc_monitor_mov_to_msr(xch, 1, 0x174, true, true));
+    monitor.xc_monitor_guest_request(xch, 1, true, false, true);
+    monitor.xc_monitor_debug_exceptions(xch, 1, true, true);
+    monitor.xc_monitor_vmexit(xch, 1, true, false);
+    for (const on of [true, false]) monitor.xc_monitor_cpuid(xch, 1, on);
+    monitor.xc_monitor_inguest_pagefault(xch, 1, true);
+    attempt(() => monitor.xc_monitor_privileged_call(xch, 1, true));
+    attempt(() => monitor.xc_monitor_emulate_each_rep(xch, 1, true));
+    monitor.xc_monitor_control_registers(xch, 1);
+    rawDomctl(xch, xch.abi, 77, 1, [0, 31]);
+    assert.deepEqual(untimed(lines).slice(1), [
+      'xc_monitor_write_ctrlreg(domid=1, enable=1, index=2, sync=1, bitmask=0x80, onchangeonly=0) = 0',
+      'xc_monitor_mov_to_msr(domid=1, enable=1, msr=0x174, onchangeonly=1) = -ENXIO',
+      'xc_monitor_guest_request(domid=1, enable=1, sync=0, allow_userspace=1) = 0',
+      'xc_monitor_debug_exceptions(domid=1, enable=1, sync=1) = 0',
+      'xc_monitor_vmexit(domid=1, enable=1, sync=0) = 0',
+      'xc_monitor_cpuid(domid=1, enable=1) = 0',
+      'xc_monitor_cpuid(domid=1, enable=0) = 0',
+      'xc_monitor_inguest_pagefault(domid=1, disable=1) = 0',
+      'xc_monitor_privileged_call(domid=1, enable=1) = -EOPNOTSUPP',
+      'xc_monitor_emulate_each_rep(domid=1, enable=1) = -EINVAL',
+      'xc_monitor_control_registers(domid=1) = 0',
+      'xc_monitor(domid=1, op=0, event=31) = -EOPNOTSUPP',
     ]);
   });
 

@@ -1,15 +1,5 @@
 import assert from 'node:assert/strict';
-import {
-  closeSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -17,9 +7,10 @@ import { diffMemory, dumpMemory } from '#dist/vmi/dump.js';
 import { MemoryImage } from '#dist/vmi/image.js';
 import { limeHeader } from '#dist/vmi/image_lime.js';
 import { Introspector } from '#dist/vmi/introspector.js';
+import { scratchFolder } from '../scratch.js';
 import { TestMemory } from './test_memory.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'xenctrl-image-'));
+const folder = scratchFolder();
 let files = 0;
 
 function save(bytes: Uint8Array): string {

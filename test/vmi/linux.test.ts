@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -10,6 +8,7 @@ import { Introspector } from '#dist/vmi/introspector.js';
 import { Linux } from '#dist/vmi/linux.js';
 import { Profile } from '#dist/vmi/profile.js';
 import type { SampleOptions } from '#dist/vmi/sample_linux.js';
+import { scratchFolder } from '../scratch.js';
 import { sampleGuest, sampleMemory, setRegisters } from './sample_guest.js';
 import type { TestMemory } from './test_memory.js';
 
@@ -66,7 +65,7 @@ test('find, processes: a saved image of the guest', async () => {
   const { xch, domid, sample } = sampleGuest();
   using live = Introspector.open(xch, domid);
   for (const format of ['lime', 'raw'] as const) {
-    const path = join(mkdtempSync(join(tmpdir(), 'xenctrl-vmi-')), `memory.${format}`);
+    const path = join(scratchFolder(), `memory.${format}`);
     await dumpMemory(live.source, path, { format });
     using vmi = Introspector.image(path);
     assert.equal((vmi.source as MemoryImage).format, format);

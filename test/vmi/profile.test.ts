@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Profile } from '#dist/vmi/profile.js';
 import { sampleLinux } from '#dist/vmi/sample_linux.js';
+import { scratchFolder } from '../scratch.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'xenctrl-profile-'));
+const folder = scratchFolder();
 const text = sampleLinux(() => undefined).profile;
 const base = (name: string) => ({ kind: 'base', name });
 

@@ -44,6 +44,8 @@ export class FakeXen implements Hypervisor {
   mapping: (domid: number, gfns: readonly number[], prot: number) => ForeignMapping = () => {
     throw new Error('no mapping was scripted');
   };
+  /** What pciConfig gives. Default: there is no device. */
+  pciConfig: (sbdf: number) => Uint8Array | null = () => null;
   readonly mapped: { domid: number; gfns: readonly number[]; prot: number }[] = [];
   readonly #version: number;
   readonly #options: FakeOptions;

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import * as xc from '#dist/index.js';
 import { decodeVcpuContext } from '#dist/xc/vcpu_context.js';
+import { configBytes, msixBody } from '../abi/pci/bytes.js';
 import { FakeXen, fakeMapping } from './fake.js';
 
 type Bad = fc.Arbitrary<unknown>;
@@ -144,6 +145,14 @@ const optional = (argument: Argument): Argument => ({
 });
 
 const WITHOUT_ARGUMENTS: readonly Argument[] = [];
+
+const s32: Argument = { good: -1, bad: fc.oneof(missing, fc.constant(null), s32bad) };
+/** A frame number that must be a `number`. */
+const count: Argument = { good: 5, bad: fc.oneof(missing, noNumbers, notWhole, fc.constant(2 ** 53), fc.bigInt()) };
+const lineType: Argument = {
+  good: xc.PT_IRQ_TYPE_PCI,
+  bad: fc.oneof(missing, noNumbers, notWhole, fc.constant(xc.PT_IRQ_TYPE_MSI), above(3), fc.bigInt()),
+};
 
 /** As xc_vcpu_getcontext gives it. */
 const goodContext = decodeVcpuContext(new Uint8Array(5168));
@@ -322,6 +331,28 @@ const CALLS: Readonly<Record<string, readonly Argument[]>> = {
     prot,
   ],
   xenforeignmemory_resource_size: [domid, u16, u32],
+  xc_assign_device: [domid, u32, u32],
+  xc_deassign_device: [domid, u32],
+  xc_test_assign_device: [domid, u32],
+  xc_get_device_group: [domid, u32, { ...u32, bad: fc.oneof(u32.bad, fc.constant(65537)) }],
+  xc_domain_ioport_mapping: [domid, u32, u32, u32, flag],
+  xc_domain_memory_mapping: [domid, count, count, count, flag],
+  xc_domain_gsi_permission: [domid, u32, u32],
+  xc_domain_iomem_permission: [domid, u64, u64, flag],
+  xc_domain_ioport_permission: [domid, u32, u32, flag],
+  xc_domain_irq_permission: [domid, u32, flag],
+  xc_physdev_prepare_msix: [u32],
+  xc_physdev_release_msix: [u32],
+  xc_physdev_map_pirq: [domid, s32, s32],
+  xc_physdev_map_pirq_gsi: [domid, s32, s32],
+  xc_physdev_map_pirq_msi: [domid, s32, s32, u8, s32, s32, u64],
+  xc_physdev_unmap_pirq: [domid, s32],
+  xc_domain_bind_pt_irq: [domid, u8, lineType, u8, u8, u8, u8],
+  xc_domain_unbind_pt_irq: [domid, u8, lineType, u8, u8, u8, u8],
+  xc_domain_bind_pt_isa_irq: [domid, u8],
+  xc_domain_bind_pt_pci_irq: [domid, u8, u8, u8, u8],
+  xc_domain_unbind_msi_irq: [domid, u8, u32, u32],
+  xc_domain_update_msi_irq: [domid, u8, u32, u32, u64],
 };
 
 type Callable = (...args: unknown[]) => unknown;
@@ -329,6 +360,7 @@ type Callable = (...args: unknown[]) => unknown;
 function fresh(): { xen: FakeXen; xch: xc.XcInterface; seen: () => number } {
   const xen = new FakeXen({ version: '4.22' });
   xen.mapping = (_, gfns) => fakeMapping(gfns.length);
+  xen.pciConfig = () => configBytes({ capabilities: [{ id: 0x11, offset: 0x40, body: msixBody(0, 0, 8) }] });
   const xch = xc.xc_interface_open({ hypervisor: xen });
   let made = 0;
   const { hypercall } = xen;

@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'no
 import { createRequire } from 'node:module';
 import { firstLine } from '../../hypervisor/libxen/ffi.js';
 import { loadLibraries } from '../../hypervisor/libxen/libraries.js';
-import { type LoadedAddon, loadAddon } from '../../hypervisor/privcmd/load.js';
+import { type LoadedAddon, loadAddon } from '../../native/load.js';
 
 /** Whether a device is there for us. */
 export type Device = 'ok' | 'absent' | 'denied';

@@ -7,14 +7,13 @@ import type { MonitorSession } from '../../vmi/monitor/session.js';
 import type { MonitorSources } from '../../vmi/monitor/sources.js';
 import type { Domain } from '../../xen/domain.js';
 import { DOMAIN, operand, readNumber } from '../altp2m/operands.js';
-import type { Command, Context, Outcome } from '../command.js';
+import { type Command, type Context, commands, type Outcome } from '../command.js';
 import { EXIT_FAILED, EXIT_OK, UsageError } from '../exit.js';
 import { XEN_OPTIONS } from '../option_list.js';
 import { ParsedOptions } from '../options.js';
 import { onSession, onXen } from '../session.js';
 import type { Style } from '../style.js';
 import { DEMO_EVENTS, DEMO_WATCH, type Demo, openDemo } from './demo.js';
-import { recover } from './recover.js';
 import { EVENT_NAMES, readReasons, readSources } from './sources.js';
 import { detailText, Tally } from './tally.js';
 
@@ -152,7 +151,9 @@ export const monitor: Command = {
     { name: 'recover', help: 'take the ring from a listener that died' },
     { name: 'guard', help: 'a second process lets the domain go if this one is killed' },
   ],
-  commands: [recover],
+  commands: commands({
+    recover: async () => (await import('./recover.js')).recover,
+  }),
   examples: [
     ['monitor --demo', 'try it'],
     ['monitor 3 --events cr3,cpuid', 'process switches and CPUID of domain 3'],

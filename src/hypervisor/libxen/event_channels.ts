@@ -4,11 +4,17 @@
  */
 
 import { errno } from '../../abi/errno.js';
+import { loadAddon } from '../../native/load.js';
 import { checkDomid, checkU32 } from '../check.js';
 import { XenError } from '../error.js';
-import type { EventChannels, EventDescriptors } from '../event_channels.js';
+import {
+  type EventChannels,
+  type EventDescriptors,
+  nextPort,
+  type PortListener,
+  takingPorts,
+} from '../event_channels.js';
 import { checkDescriptors, checkListener, openError, waitInSlices } from '../privcmd/event_channels.js';
-import { loadAddon } from '../privcmd/load.js';
 import type { EvtchnFunctions, Libraries } from './libraries.js';
 import { callByTimer } from './timer_poll.js';
 
@@ -21,6 +27,7 @@ const EFD_CLOEXEC_NONBLOCK = 0o2004000;
 const POLLIN = 1;
 /** struct pollfd as two 32-bit words: the descriptor; events in the lower half, revents in the upper. */
 const REVENTS = 16;
+const WOKEN = 2;
 
 export class LibxenEventChannels implements EventChannels {
   readonly #errno: Int32Array;
@@ -132,17 +139,22 @@ export class LibxenEventChannels implements EventChannels {
 
   wait(timeoutMs: number): number {
     this.#checkOpen();
-    return waitInSlices(timeoutMs, (slice) => this.#poll(slice));
+    const rc = waitInSlices(timeoutMs, (slice) => this.#poll(slice));
+    return rc === WOKEN ? 0 : rc;
   }
 
-  /** 1: a port is pending; 0: the time is over; 2: woken; or a negative errno. */
+  next(timeoutMs: number, notify = 0): number {
+    return nextPort(this, timeoutMs, notify);
+  }
+
+  /** 1: a port is pending; 0: the time is over; {@link WOKEN}; or a negative errno. */
   #poll(ms: number): number {
     const files = Int32Array.of(this.#fd, POLLIN, this.#wakeFd, POLLIN);
     const ready = this.#result(this.#lib.poll(files, 2, ms));
     if (ready <= 0) return ready;
     if ((files[1] as number) >>> REVENTS !== 0) return 1;
     this.#lib.read(this.#wakeFd, new BigUint64Array(1), 8);
-    return 2;
+    return WOKEN;
   }
 
   wake(): void {
@@ -159,6 +171,12 @@ export class LibxenEventChannels implements EventChannels {
     checkListener(listener);
     this.#stopCalls?.();
     this.#stopCalls = listener && this.#callWhilePending(listener);
+  }
+
+  onPort(listener: PortListener | null): void {
+    this.#checkOpen();
+    checkListener(listener);
+    this.onPending(listener && takingPorts(this, listener, () => this.#closed));
   }
 
   #callWhilePending(listener: () => void): () => void {

@@ -18,6 +18,7 @@ import {
   resourceError,
   throwIfNone,
 } from '../privcmd/frames.js';
+import { sysfsPciConfig } from '../sysfs_pci.js';
 import { detach } from './detach.js';
 import { LibxenEventChannels } from './event_channels.js';
 import { firstLine } from './ffi.js';
@@ -246,6 +247,10 @@ export class LibxenHypervisor implements Hypervisor {
     } catch (error) {
       throw new XenError(name, -errno.EOPNOTSUPP, { hint: firstLine(error) });
     }
+  }
+
+  pciConfig(sbdf: number): Uint8Array | null {
+    return sysfsPciConfig(sbdf);
   }
 
   restrict(domid: number): void {

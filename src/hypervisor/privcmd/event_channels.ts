@@ -1,10 +1,10 @@
 /** Event channels through Linux's `/dev/xen/evtchn` and the native addon. */
 
 import { errno, errnoName } from '../../abi/errno.js';
+import type { Addon, NativeEvtchn } from '../../native/addon.js';
 import { checkDomid, checkS32, checkU32 } from '../check.js';
 import { XenError } from '../error.js';
-import type { EventChannels, EventDescriptors } from '../event_channels.js';
-import type { Addon, NativeEvtchn } from './addon.js';
+import type { EventChannels, EventDescriptors, PortListener } from '../event_channels.js';
 import { refusal } from './device.js';
 
 /** Where Linux has the device. */
@@ -76,7 +76,19 @@ export class PrivcmdEventChannels implements EventChannels {
 
   wait(timeoutMs: number): number {
     const native = this.#open;
-    return waitInSlices(timeoutMs, (slice) => native.wait(slice));
+    const rc = waitInSlices(timeoutMs, (slice) => native.wait(slice));
+    return rc > PENDING ? 0 : rc;
+  }
+
+  next(timeoutMs: number, notify = 0): number {
+    const native = this.#open;
+    checkU32(notify, 'notify');
+    const rc = waitInSlices(timeoutMs, (slice) => {
+      const port = native.next(slice, notify);
+      notify = 0;
+      return port;
+    });
+    return rc === WOKEN ? 0 : rc;
   }
 
   wake(): void {
@@ -88,6 +100,13 @@ export class PrivcmdEventChannels implements EventChannels {
     // by way of this object, so that what has a listener is not collected
     const rc = this.#open.onPending(listener === null ? null : () => this.#closed || listener());
     if (rc < 0) throw new XenError('onPending', rc);
+  }
+
+  onPort(listener: PortListener | null): void {
+    const native = this.#open;
+    checkListener(listener);
+    const rc = native.onPort(listener && ((port) => (this.#closed ? undefined : listener(port))));
+    if (rc < 0) throw new XenError('onPort', rc);
   }
 
   close(): void {
@@ -135,8 +154,9 @@ export function openError(rc: number, same?: EventDescriptors): XenError {
   return new XenError('eventChannels', rc, { hint });
 }
 
-/** What a slice may give besides 0 and an errno. */
+/** What waiting gives besides 0, an errno and more when it was woken; what taking a port gives when that was woken. */
 const PENDING = 1;
+const WOKEN = 2 ** 32;
 
 /** A thread that blocks in the kernel can neither be terminated nor let the process exit; back in JavaScript it can. */
 const LONGEST_SLICE = 250;
@@ -144,8 +164,8 @@ const LONGEST_SLICE = 250;
 /**
  * Waits, a slice at a time.
  *
- * @param wait waits so many milliseconds: 1: a port is pending; 0: the time is over; 2: woken; or a negative errno
- * @returns as {@link EventChannels.wait}
+ * @param wait waits so many milliseconds; 0: the time is over
+ * @returns what `wait` gave last
  */
 export function waitInSlices(timeoutMs: number, wait: (ms: number) => number): number {
   checkS32(timeoutMs, 'timeoutMs');
@@ -153,7 +173,7 @@ export function waitInSlices(timeoutMs: number, wait: (ms: number) => number): n
   for (;;) {
     const slice = Math.min(left, LONGEST_SLICE);
     const rc = wait(slice);
-    if (rc !== 0) return rc > PENDING ? 0 : rc;
+    if (rc !== 0) return rc;
     left -= slice;
     if (left <= 0) return 0;
   }

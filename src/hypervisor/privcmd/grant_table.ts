@@ -1,11 +1,11 @@
 /** Grants through Linux's `/dev/xen/gntdev` and `/dev/xen/gntalloc` and the native addon. */
 
 import { errno, errnoName } from '../../abi/errno.js';
+import type { NativeGrants, NativeMapping } from '../../native/addon.js';
 import { checkBoolean, checkDomid, checkU32 } from '../check.js';
 import { XenError } from '../error.js';
 import type { GrantShare, GrantTable } from '../grant_table.js';
 import type { ForeignMapping } from '../port.js';
-import type { NativeGrants, NativeMapping } from './addon.js';
 import { refusal } from './device.js';
 import { checkProt, FrameMapping } from './frames.js';
 

@@ -1,6 +1,8 @@
 /** A real Xen, through Linux's privcmd device and the native addon. */
 
 import { errno, errnoName } from '../../abi/errno.js';
+import type { Addon, NativeHandle } from '../../native/addon.js';
+import { loadAddon } from '../../native/load.js';
 import { Arena, type ArenaBuffer, SLOT_OFFSET } from '../arena.js';
 import { checkDomid, putU64 } from '../check.js';
 import { BackendUnavailableError, XenError } from '../error.js';
@@ -8,7 +10,7 @@ import type { EventChannels, EventDescriptors } from '../event_channels.js';
 import type { GrantTable } from '../grant_table.js';
 import { PRIVCMD_NODES } from '../open.js';
 import type { ForeignMapping, Hypervisor } from '../port.js';
-import type { Addon, NativeHandle } from './addon.js';
+import { sysfsPciConfig } from '../sysfs_pci.js';
 import { refusal } from './device.js';
 import { PrivcmdEventChannels } from './event_channels.js';
 import {
@@ -22,7 +24,6 @@ import {
   throwIfNone,
 } from './frames.js';
 import { PrivcmdGrantTable } from './grant_table.js';
-import { loadAddon } from './load.js';
 
 /** 256 KiB: several of the lists that the calls send in pieces of 36 KB fit beside each other. */
 const ARENA_PAGES = 64;
@@ -162,6 +163,10 @@ export class PrivcmdHypervisor implements Hypervisor {
     const table = new PrivcmdGrantTable(this.#addon.openGrants(), () => this.#opened.delete(table));
     this.#opened.add(table);
     return table;
+  }
+
+  pciConfig(sbdf: number): Uint8Array | null {
+    return sysfsPciConfig(sbdf);
   }
 
   restrict(domid: number): void {

@@ -1,9 +1,9 @@
 /** The adapter for a real dom0 by the native addon. */
 
+import { loadAddon } from '../../native/load.js';
 import type { Adapter } from '../open.js';
 import { deviceRefusal } from './device.js';
 import { PrivcmdHypervisor } from './hypervisor.js';
-import { loadAddon } from './load.js';
 
 export const privcmdAdapter: Adapter = {
   unavailable() {

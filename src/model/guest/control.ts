@@ -66,7 +66,7 @@ export const setCr0: Setter = (vcpu, value, defer) => {
   if (value >> 32n !== 0n) return false;
   const wanted = (value & CR0_GUEST_BITS) | X86_CR0_ET;
   const has = (bit: bigint): boolean => (wanted & bit) !== 0n;
-  if ((has(X86_CR0_NW) && !has(X86_CR0_CD)) || (has(X86_CR0_PG) && !has(X86_CR0_PE))) return false;
+  if (has(X86_CR0_PG) && !has(X86_CR0_PE)) return false;
   const old = registers.get('cr0');
   if (defer && monitorCr(vcpu, VM_EVENT_X86_CR0, wanted, old)) {
     vcpu.vmEvents.putOff({ cr0: wanted });
@@ -74,6 +74,8 @@ export const setCr0: Setter = (vcpu, value, defer) => {
   }
   if (!switchPaging(registers, old, has(X86_CR0_PG))) return false;
   registers.set('cr0', wanted);
+  // Xen does not look at these; AMD's processors refuse to run a guest so
+  if (has(X86_CR0_NW) && !has(X86_CR0_CD) && vcpu.domain.host.cpu.vendor === 'amd') vcpu.domain.crash();
   return true;
 };
 

@@ -25,6 +25,7 @@ type Leaf = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
 /**
  * CPUID. The registers hold the answer even when an agent is told; then going past the instruction is left to the agent.
+ * If it is done again, it asks for the leaf that the registers name by then.
  *
  * @returns bytes: eax, ebx, ecx and edx
  */
@@ -37,11 +38,13 @@ export function cpuid(leaf: number, subleaf: number): Instruction {
     attempt(vcpu): Attempt {
       const { registers } = vcpu;
       if (monitorVmexit(vcpu, EXIT_REASON_CPUID, 0)) return 'again';
-      const answer = leafOf(vcpu.domain.host, vcpu.id, leaf, subleaf);
+      const asked = Number(registers.get('rax') & 0xffff_ffffn);
+      const askedSubleaf = Number(registers.get('rcx') & 0xffff_ffffn);
+      const answer = leafOf(vcpu.domain.host, vcpu.id, asked, askedSubleaf);
       (['rax', 'rbx', 'rcx', 'rdx'] as const).forEach((name, i) => {
         registers.set(name, BigInt((answer[i] ?? 0) >>> 0));
       });
-      if (monitorCpuid(vcpu, LENGTH, leaf, subleaf)) return 'again';
+      if (monitorCpuid(vcpu, LENGTH, asked, askedSubleaf)) return 'again';
       registers.skip(LENGTH);
       return result(vcpu);
     },

@@ -50,7 +50,7 @@ export function debugException(pending: bigint): Instruction {
       if (asked) return DONE;
       if (monitorVmexit(vcpu, EXIT_REASON_EXCEPTION_NMI, Number(pending))) return 'again';
       vcpu.registers.set('dr6', pending | DR6_FIXED);
-      asked = monitorDebugException(vcpu, pending, 0, X86_EVENTTYPE_HW_EXCEPTION);
+      asked = monitorDebugException(vcpu, 0, X86_EVENTTYPE_HW_EXCEPTION);
       return asked ? 'again' : raised(VECTOR_DB);
     },
   };

@@ -9,15 +9,31 @@ import { PAGE_SIZE } from '../../abi/xen.js';
 import { EXECUTE, READ, WRITE } from '../access.js';
 import { type AccessKind, accessPage, emulatorPage } from '../ept.js';
 import { translate, translateInXen } from '../paging/walk.js';
+import type { MsixTable } from '../pci/msix_table.js';
 import type { Vcpu } from '../vcpu.js';
 import { monitorEmulUnimplemented } from '../vm_event/traps.js';
 import type { Emulation } from '../vm_event/vcpu_events.js';
 import { breakpoint, INT3 } from './exceptions.js';
-import { type Attempt, DONE, GuestResult, type Instruction, raised, VECTOR_BP, VECTOR_UD } from './instruction.js';
+import {
+  type Attempt,
+  DONE,
+  GuestResult,
+  type Instruction,
+  raised,
+  VECTOR_BP,
+  VECTOR_GP,
+  VECTOR_UD,
+} from './instruction.js';
 
 export interface AccessOptions {
   /** False: an instruction that Xen's emulator does not know. Default true. */
   readonly emulable?: boolean;
+}
+
+/** An access that Xen carries out in the place of the processor. */
+interface Emulated {
+  readonly emulated: MsixTable;
+  readonly gpa: number;
 }
 
 /** One page's part of an access. */
@@ -100,6 +116,7 @@ export class MemoryAccess implements Instruction {
     const offset = pageOffset(this.#address);
     if (offset + length <= PAGE_SIZE) {
       const page = this.#reach(vcpu, this.#address, inXen);
+      if (isEmulated(page)) return this.#emulated(page);
       if (page !== null && !(page instanceof Uint8Array)) return page;
       if (this.#stored) {
         page?.set(this.#stored, offset);
@@ -122,7 +139,9 @@ export class MemoryAccess implements Instruction {
       const gla = advance(this.#address, done);
       const offset = pageOffset(gla);
       const length = Math.min(PAGE_SIZE - offset, this.#length - done);
-      const page = this.#reach(vcpu, gla, inXen);
+      const reached = this.#reach(vcpu, gla, inXen);
+      // no access across pages is aligned, and what is not Xen does not carry out
+      const page = isEmulated(reached) ? null : reached;
       if (page !== null && !(page instanceof Uint8Array)) return page;
       pieces.push({ page, offset, length });
       done += length;
@@ -131,7 +150,7 @@ export class MemoryAccess implements Instruction {
   }
 
   /** Gets at the page of an address, as the processor does or as Xen's emulator; null: there is no memory. */
-  #reach(vcpu: Vcpu, gla: number | bigint, inXen: boolean): Uint8Array | null | Attempt {
+  #reach(vcpu: Vcpu, gla: number | bigint, inXen: boolean): Uint8Array | Emulated | null | Attempt {
     const kind = this.#kind;
     const gpa = inXen ? translateInXen(vcpu, gla, kind) : translate(vcpu, gla, kind);
     if (typeof gpa !== 'number') return gpa;
@@ -139,8 +158,23 @@ export class MemoryAccess implements Instruction {
     const access = accessPage(vcpu, { gpa, kind, gla, inGpt: false });
     if (access === 'unmapped') return null;
     if (typeof access === 'string') return access;
+    if ('emulated' in access) return { emulated: access.emulated, gpa };
     return 'page' in access ? access.page : raised(access.exception);
   }
+
+  /** Xen carries the access out. What it does not know the device model would, of which there is none. */
+  #emulated({ emulated, gpa }: Emulated): Attempt {
+    if (!this.#emulable) return raised(VECTOR_GP);
+    if (this.#stored) {
+      emulated.write(gpa, this.#stored);
+      return DONE;
+    }
+    return new GuestResult(null, true, emulated.read(gpa, this.#length) ?? new Uint8Array(this.#length).fill(0xff));
+  }
+}
+
+function isEmulated(reached: Uint8Array | Emulated | null | Attempt): reached is Emulated {
+  return typeof reached === 'object' && reached !== null && 'emulated' in reached;
 }
 
 function get(pieces: readonly Piece[], total: number): Uint8Array {

@@ -29,8 +29,8 @@ const MAX_VCPUS_PV = 8192;
 /** Views of a domain up to 4.20, and the most since. */
 const MAX_ALTP2M = 10;
 const MAX_NR_ALTP2M = 512;
-/** The machine has no IOMMU, no performance counters for guests, and was not started by a measuring loader. */
-const NEEDS_WHAT_IS_NOT_MODELLED = XEN_DOMCTL_CDF_iommu | XEN_DOMCTL_CDF_vpmu | XEN_DOMCTL_CDF_s3_integrity;
+/** The machine has no performance counters for guests, and was not started by a measuring loader. */
+const NEEDS_WHAT_IS_NOT_MODELLED = XEN_DOMCTL_CDF_vpmu | XEN_DOMCTL_CDF_s3_integrity;
 const MAX_GRANT_VERSION = 2;
 /** Xen's defaults: more than these a domain cannot ask for. */
 const MAX_GRANT_FRAMES = 64;
@@ -77,6 +77,7 @@ export function createDomain(call: Domctl): number {
     domid,
     type: flags & XEN_DOMCTL_CDF_hvm ? 'hvm' : 'pv',
     hap: (flags & XEN_DOMCTL_CDF_hap) !== 0,
+    iommu: (flags & XEN_DOMCTL_CDF_iommu) !== 0,
     nestedVirt: (flags & XEN_DOMCTL_CDF_nested_virt) !== 0,
     maxVcpus,
     handle,
@@ -117,6 +118,7 @@ function checkFlags(host: CreateHost, flags: number, maxVcpus: number): number {
   if (flags > known || (hap && !hvm) || maxVcpus < 1) return -errno.EINVAL;
   if (maxVcpus > (hvm ? MAX_VCPUS_HVM : MAX_VCPUS_PV)) return -errno.EINVAL;
   if (flags & NEEDS_WHAT_IS_NOT_MODELLED) return -errno.EINVAL;
+  if (flags & XEN_DOMCTL_CDF_iommu && !host.pci.iommu) return -errno.EINVAL;
   return (hap && !host.cpu.hap) || (nested && !hap) ? -errno.EINVAL : 0;
 }
 

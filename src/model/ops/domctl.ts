@@ -32,8 +32,10 @@ import { type Caller, xsmPriv } from '../caller.js';
 import type { Domain } from '../domain.js';
 import { encodeDomainInfo } from '../domain_info.js';
 import { virqIsGlobal } from '../event_channels.js';
+import { assignDeviceOp, namesNoDomain } from './assign_device_op.js';
 import { type CreateHost, createDomain } from './createdomain.js';
 import { getHvmContext, getHvmContextPartial, setHvmContext } from './hvm_context.js';
+import { ioPermissionOp } from './io_permission_op.js';
 import { monitorOp } from './monitor_op.js';
 import { getPageFrameInfo } from './pageframeinfo_op.js';
 import { sharingControl } from './sharing_op.js';
@@ -74,6 +76,9 @@ export function domctl(host: CreateHost, caller: Caller, address: number): numbe
   if (cmd === XEN_DOMCTL_createdomain) return xsmPriv(caller) || createDomain(call);
   if (cmd === XEN_DOMCTL_getdomaininfo) return xsmPriv(caller) || getDomainInfo(call, domid);
   if (cmd === XEN_DOMCTL_vm_event_op && domid === DOMID_INVALID) return xsmPriv(caller) || vmEventOp(call, null);
+  if (namesNoDomain(cmd, domid)) {
+    return xsmPriv(caller) || (assignDeviceOp(call, cmd, null) ?? -errno.ENOSYS);
+  }
   const domain = host.domains.get(domid);
   if (!domain) return -errno.ESRCH;
   return xsmPriv(caller) || onDomain(call, cmd, domain);
@@ -134,7 +139,7 @@ function onDomain(call: Domctl, cmd: number, domain: Domain): number {
     case XEN_DOMCTL_monitor_op:
       return monitorOp(call, domain);
     default:
-      return vcpuOp(call, cmd, domain);
+      return ioPermissionOp(call, cmd, domain) ?? assignDeviceOp(call, cmd, domain) ?? vcpuOp(call, cmd, domain);
   }
 }
 

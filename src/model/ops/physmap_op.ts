@@ -96,7 +96,7 @@ function found(domain: Domain, space: number, idx: number): number | null {
     case XENMAPSPACE_gmfn:
     case XENMAPSPACE_gmfn_range: {
       const entry = domain.p2m.lookup(idx);
-      return entry.present ? entry.mfn : null;
+      return entry.present && !domain.host.memory.isDevice(entry.mfn) ? entry.mfn : null;
     }
     default:
       return null;

@@ -4,6 +4,7 @@ import { errno } from '../../abi/errno.js';
 import { atLeast, releaseAbi } from '../../abi/release.js';
 import {
   XEN_SYSCTL_getdomaininfolist,
+  XEN_SYSCTL_PHYSCAP_directio,
   XEN_SYSCTL_PHYSCAP_gnttab_v1,
   XEN_SYSCTL_PHYSCAP_gnttab_v2,
   XEN_SYSCTL_PHYSCAP_hap,
@@ -72,6 +73,7 @@ function physinfo(host: SysctlHost, view: DataView, u: number): void {
       (atLeast(host.release, '4.16') ? XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2 : 0) |
       (host.cpu.hap ? XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap : 0) |
       (host.cpu.pt && atLeast(host.release, '4.15') ? XEN_SYSCTL_PHYSCAP_vmtrace : 0) |
+      (host.pci.iommu ? XEN_SYSCTL_PHYSCAP_directio : 0) |
       (host.shadow ? XEN_SYSCTL_PHYSCAP_shadow : 0),
   );
   put('total_pages', host.memory.totalPages);

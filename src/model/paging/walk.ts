@@ -78,6 +78,7 @@ export function translate(vcpu: Vcpu, gla: number | bigint, kind: AccessKind): T
   return walk(vcpu, gla, kind, (gpa, write) => {
     const access = accessPage(vcpu, { gpa, kind: write ? WRITE : 1, gla, inGpt: true });
     if (typeof access === 'string') return access;
+    if ('emulated' in access) return 'unmapped'; // page tables in a device's registers
     return 'page' in access ? access.page : raised(access.exception);
   });
 }

@@ -14,6 +14,7 @@ import {
   VM_EVENT_FLAG_RESET_FORK_STATE,
   VM_EVENT_FLAG_RESET_VMTRACE,
   VM_EVENT_FLAG_SET_EMUL_INSN_DATA,
+  VM_EVENT_FLAG_SET_EMUL_READ_DATA,
   VM_EVENT_FLAG_SET_REGISTERS,
   VM_EVENT_FLAG_TOGGLE_SINGLESTEP,
   VM_EVENT_FLAG_VCPU_PAUSED,
@@ -70,6 +71,9 @@ function dataOf(response: DataView, at: number): Uint8Array {
   return new Uint8Array(response.buffer, response.byteOffset + at).slice();
 }
 
+/** `struct vm_event_emul_insn_data`. */
+const INSTRUCTION_BYTES = 16;
+
 /** `vm_event_emulate_check`. */
 function checkEmulation(vcpu: Vcpu, response: DataView, flags: number, reason: number): void {
   const { vmEvents } = vcpu;
@@ -83,7 +87,9 @@ function checkEmulation(vcpu: Vcpu, response: DataView, flags: number, reason: n
         : reason === VM_EVENT_REASON_DESCRIPTOR_ACCESS;
   if (!wanted) return;
   const at = vmEventLayoutOf(vcpu.domain.host.release).event.at['data'] ?? 0;
-  vmEvents.emulation = { flags, data: dataOf(response, at) };
+  // of an answer to a memory access Xen takes no instruction: what it has in its place is nobody's
+  const copied = reason !== VM_EVENT_REASON_MEM_ACCESS || (flags & VM_EVENT_FLAG_SET_EMUL_READ_DATA) !== 0;
+  vmEvents.emulation = { flags, data: copied ? dataOf(response, at) : new Uint8Array(INSTRUCTION_BYTES) };
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   VM_EVENT_REASON_WRITE_CTRLREG,
   VM_EVENT_X86_CR3,
 } from '../../abi/vm_event.js';
+import { VECTOR_PF } from '../guest/instruction.js';
 import { X86_CR4_PCIDE } from '../registers.js';
 import type { InjectedEvent, Vcpu } from '../vcpu.js';
 import { type EventFields, encodeRequest } from './request.js';
@@ -32,6 +33,9 @@ export const EXIT_REASON_ACCESS_GDTR_OR_IDTR = 46;
 export const EXIT_REASON_ACCESS_LDTR_OR_TR = 47;
 export const EXIT_REASON_EPT_VIOLATION = 48;
 export const EXIT_REASON_XSETBV = 55;
+
+/** X86_EVENT_NO_EC (`x86_emulate.h`): there is no error code. */
+const X86_EVENT_NO_EC = 0xffff_ffff;
 
 /** A control register's bit that only tells MOV to CR3 what to keep. */
 const X86_CR3_NOFLUSH = 1n << 63n;
@@ -100,13 +104,16 @@ export function monitorBreakpoint(vcpu: Vcpu, insnLength: number, type: number):
   });
 }
 
-/** @returns true: the exception is the agent's, and the guest does not get it */
-export function monitorDebugException(vcpu: Vcpu, pending: bigint, insnLength: number, type: number): boolean {
+/**
+ * Pending debug exceptions are not told: the event has room for them, and Xen 4.17 leaves it 0.
+ *
+ * @returns true: the exception is the agent's, and the guest does not get it
+ */
+export function monitorDebugException(vcpu: Vcpu, insnLength: number, type: number): boolean {
   const option = vcpu.domain.monitor.debugException;
   if (!option) return false;
   const told = monitorTraps(vcpu, VM_EVENT_REASON_DEBUG_EXCEPTION, option.sync, {
     'u.debug_exception.gfn': vcpu.gfnOfRip(),
-    'u.debug_exception.pending_dbg': pending,
     'u.debug_exception.insn_length': insnLength,
     'u.debug_exception.type': type,
   });
@@ -154,12 +161,14 @@ export function monitorEmulUnimplemented(vcpu: Vcpu): boolean {
   return vcpu.domain.monitor.emulUnimplemented && monitorTraps(vcpu, VM_EVENT_REASON_EMUL_UNIMPLEMENTED, true);
 }
 
+/** CR2 is told with every event. Intel's processors forget that there was no error code. */
 export function monitorInterrupt(vcpu: Vcpu, { vector, type, errorCode, cr2 }: InjectedEvent): void {
+  const isIntel = vcpu.domain.host.cpu.vendor === 'intel';
   monitorTraps(vcpu, VM_EVENT_REASON_INTERRUPT, true, {
     'u.interrupt.x86.vector': vector,
     'u.interrupt.x86.type': type,
-    'u.interrupt.x86.error_code': errorCode,
-    'u.interrupt.x86.cr2': cr2,
+    'u.interrupt.x86.error_code': errorCode === X86_EVENT_NO_EC && isIntel ? 0 : errorCode,
+    'u.interrupt.x86.cr2': vector === VECTOR_PF ? cr2 : vcpu.registers.get('cr2'),
   });
 }
 

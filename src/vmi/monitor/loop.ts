@@ -39,8 +39,10 @@ export type MonitorHandler = (event: MonitorEvent) => unknown;
 
 /** What the loop needs of Xen. */
 export interface MonitorPort {
-  /** Tells Xen that there are answers. */
+  /** Tells Xen that there are answers, at the latest when {@link MonitorLoop.drain} has returned. */
   notify(): void;
+  /** Tells it now. */
+  flush(): void;
   /** Gives the guest an exception that the agent was told of: #BP or #DB, with what DR6 is to tell. */
   inject(vcpu: number, vector: number, type: number, insnLength: number, pendingDbg: bigint): void;
 }
@@ -100,6 +102,7 @@ export class MonitorLoop implements AnswerSink {
     for (let round = 0; round < MOST_ROUNDS; round++) {
       this.#drainOnce(handler, stopped);
       if (stopped() || !this.#ring.arm()) return false;
+      this.#port.flush(); // who has an answer does not wait for the others'
     }
     return true;
   }

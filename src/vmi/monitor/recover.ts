@@ -18,7 +18,9 @@ import { xc_domain_getinfo_single } from '../../xc/domain_info.js';
 import { xc_map_foreign_pages } from '../../xc/foreign_memory.js';
 import { xc_hvm_param_get } from '../../xc/hvm_param.js';
 import type { XcInterface } from '../../xc/interface.js';
+import { xc_domain_setmaxmem } from '../../xc/memory.js';
 import { xc_monitor_disable, xc_monitor_enable, xc_monitor_resume } from '../../xc/monitor.js';
+import type { VmEventRing } from '../../xc/vm_event.js';
 import { Frame, MonitorRing, VCPU, VERSION } from './ring.js';
 
 /** What {@link recoverMonitor} found. */
@@ -36,6 +38,8 @@ export interface Recovered {
 /** How often a ring is tried to be taken that vCPUs queue for, and the pauses between. */
 const ATTEMPTS = 20;
 const PAUSE_MS = 5;
+
+const KIB_A_PAGE = 4;
 
 /** Answers a vCPU gets: one event can hold another up. */
 const ROUNDS = 2;
@@ -59,6 +63,20 @@ export function recoverMonitor(xch: XcInterface, domid: number): Recovered {
   if (vcpus > 0) letGo(xch, domid, vcpus);
   const view0 = unless(() => leaveViews(xch, domid), false);
   return { ring, answered, vcpus, view0 };
+}
+
+/**
+ * Whether Xen has a ring for the domain: somebody listens, or did and died. `EBUSY` alone does not tell: a domain that has all
+ * the memory it may have gives it as well, for the ring's frame.
+ */
+export function hasRing(xch: XcInterface, domid: number): boolean {
+  try {
+    xc_monitor_resume(xch, domid); // takes answers that are there; without a ring ENODEV, or EINVAL
+    return true;
+  } catch (error) {
+    if (error instanceof XenError) return false;
+    throw error;
+  }
 }
 
 /** @throws XenError `ESRCH`: no such domain */
@@ -130,7 +148,7 @@ export function letGo(xch: XcInterface, domid: number, vcpus: number): void {
   const layout = vmEventLayoutOf(xch.abi.release);
   xc_domain_pause(xch, domid); // so that nothing new comes into the ring
   try {
-    const { ring } = xc_monitor_enable(xch, domid);
+    const { ring } = enableWithRoom(xch, domid);
     try {
       answerAll(xch, domid, layout, ring.bytes, vcpus);
     } finally {
@@ -139,6 +157,25 @@ export function letGo(xch: XcInterface, domid: number, vcpus: number): void {
     }
   } finally {
     xc_domain_unpause(xch, domid);
+  }
+}
+
+/**
+ * A fresh ring needs a page. A domain that has all it may have (a live listener holds the old ring's, or the domain has taken
+ * its place) may have one more until the ring is set up.
+ */
+function enableWithRoom(xch: XcInterface, domid: number): VmEventRing {
+  try {
+    return xc_monitor_enable(xch, domid);
+  } catch (error) {
+    if (!(error instanceof XenError && error.syscall === 'xc_domain_populate_physmap_exact')) throw error;
+  }
+  const { max_pages } = xc_domain_getinfo_single(xch, domid);
+  xc_domain_setmaxmem(xch, domid, (max_pages + 1) * KIB_A_PAGE);
+  try {
+    return xc_monitor_enable(xch, domid);
+  } finally {
+    xc_domain_setmaxmem(xch, domid, max_pages * KIB_A_PAGE);
   }
 }
 

@@ -22,6 +22,7 @@ import {
   VM_EVENT_REASON_CPUID,
   VM_EVENT_REASON_DESCRIPTOR_ACCESS,
   VM_EVENT_REASON_MEM_ACCESS,
+  VM_EVENT_REASON_SOFTWARE_BREAKPOINT,
   type VmEventLayout,
 } from '../../abi/vm_event.js';
 import { checkU16, checkU64 } from '../../hypervisor/check.js';
@@ -53,7 +54,7 @@ export interface MonitorResponse {
   readonly emulate?: boolean | 'nowrite';
   /** With `emulate`: what the instruction reads instead of memory, at most 340 bytes (324 up to Xen 4.14). */
   readonly readData?: Uint8Array;
-  /** With `emulate`: the instruction to do instead, at most 16 bytes; the rest is filled with NOPs. */
+  /** With `emulate`, for software_breakpoint: the instruction to do instead, at most 16 bytes; NOPs fill the rest. */
   readonly instruction?: Uint8Array;
   /** Do not write the register: for write_ctrlreg and mov_to_msr. */
   readonly deny?: boolean;
@@ -80,12 +81,15 @@ export class ResponseEncoder {
   /** Byte offset of `data`, and its size. */
   readonly #data: number;
   readonly #dataBytes: number;
+  /** Index of `rip` in an event's 32-bit words. */
+  readonly #rip: number;
 
   constructor(layout: VmEventLayout, release: Release) {
     this.#layout = layout;
     this.#release = release;
     this.#dataBytes = layout.regs.size;
     this.#data = layout.event.size - layout.regs.size;
+    this.#rip = (this.#data + (layout.regs.at['rip'] as number)) / 4;
   }
 
   /** Writes down the answer to the request in `frame`. Throws before anything is changed. */
@@ -98,6 +102,7 @@ export class ResponseEncoder {
     if (typeof response !== 'object' || response === null) throw new TypeError('a response must be an object');
     const flags = this.#flags(response);
     const { view, fastSinglestep, registers, readData, instruction } = response;
+    if (instruction !== undefined) checkReason(frame);
     if (registers !== undefined) this.#setRegisters(frame, registers);
     if (readData !== undefined) this.#setReadData(frame, readData);
     if (instruction !== undefined) this.#setInstruction(frame, instruction);
@@ -118,9 +123,10 @@ export class ResponseEncoder {
         return VM_EVENT_FLAG_EMULATE;
       case VM_EVENT_REASON_CPUID: {
         frame.copyData();
-        const at = this.#data + (this.#layout.regs.at['rip'] as number);
-        const length = BigInt(frame.words[U] as number);
-        frame.view.setBigUint64(at, frame.view.getBigUint64(at, true) + length, true);
+        const { words } = frame;
+        const low = (words[this.#rip] as number) + (words[U] as number);
+        words[this.#rip] = low;
+        if (low > 0xffff_ffff) words[this.#rip + 1] = (words[this.#rip + 1] as number) + 1;
         frame.dataChanged = true;
         return VM_EVENT_FLAG_SET_REGISTERS;
       }
@@ -199,6 +205,12 @@ export class ResponseEncoder {
     frame.bytes.fill(0, this.#data);
     frame.dataChanged = true;
   }
+}
+
+/** In an answer to anything but a breakpoint Xen takes the flag, not the bytes, and emulates what it has there (seen on 4.17). */
+function checkReason({ words }: Frame): void {
+  if (words[REASON] === VM_EVENT_REASON_SOFTWARE_BREAKPOINT) return;
+  throw new RangeError('instruction is for software_breakpoint: Xen takes none in an answer to another event');
 }
 
 function checkBytes(bytes: Uint8Array, name: string, most: number): void {

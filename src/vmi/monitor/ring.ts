@@ -38,6 +38,8 @@ export class MonitorRingError extends Error {
 export class Frame {
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
+  /** `data`: all behind the head. */
+  readonly data: Uint8Array;
   readonly view: DataView;
   /** Which ring this is from; what `data` is copied from. */
   readonly #ring: MonitorRing;
@@ -59,6 +61,7 @@ export class Frame {
     const buffer = new ArrayBuffer(ring.entryBytes);
     this.words = new Uint32Array(buffer);
     this.bytes = new Uint8Array(buffer);
+    this.data = this.bytes.subarray(HEAD);
     this.view = new DataView(buffer);
     this.#ring = ring;
   }
@@ -75,7 +78,7 @@ export class Frame {
   /** Makes `data` the request's. Call it before anything else can be put into the slot. */
   copyData(): void {
     if (this.#slot < 0) return;
-    this.#ring.readData(this.#slot, this.bytes);
+    this.#ring.readData(this.#slot, this.data);
     this.#slot = -1;
   }
 }
@@ -171,9 +174,9 @@ export class MonitorRing {
     this.#reqCons = (this.#reqCons + 1) >>> 0;
   }
 
-  /** Copies a slot's `data` behind the head of `into`. */
+  /** Copies a slot's `data`. */
   readData(slot: number, into: Uint8Array): void {
-    into.set(this.#data[slot] as Uint8Array, HEAD);
+    into.set(this.#data[slot] as Uint8Array);
   }
 
   /**
@@ -196,7 +199,7 @@ export class MonitorRing {
     ring[at + FLAGS] = from.flags;
     if (from.altp2m >= 0) ring[at + ALTP2M] = from.altp2m;
     if (from.firstU >= 0) ring[at + U] = from.firstU;
-    if (from.dataChanged) (this.#data[slot] as Uint8Array).set(from.bytes.subarray(HEAD));
+    if (from.dataChanged) (this.#data[slot] as Uint8Array).set(from.data);
     this.#rspProd = (this.#rspProd + 1) >>> 0;
   }
 

@@ -30,7 +30,8 @@ import type { MonitorEvent } from './event.js';
 import { eventsOf } from './events.js';
 import { startGuard } from './guard.js';
 import { isPromise, type MonitorCounters, type MonitorHandler, MonitorLoop } from './loop.js';
-import { recoverMonitor } from './recover.js';
+import { Notifier } from './notifier.js';
+import { hasRing, recoverMonitor } from './recover.js';
 import { MonitorRing } from './ring.js';
 import { checkSources, enableSources, type MonitorSources } from './sources.js';
 
@@ -70,8 +71,7 @@ export class MonitorSession implements Disposable, AsyncDisposable {
   readonly #ring: VmEventRing;
   readonly #channels: EventChannels;
   readonly #port: number;
-  /** Port of VIRQ_DOM_EXC, or -1. */
-  readonly #virq: number;
+  readonly #notifier: Notifier;
   readonly #loop: MonitorLoop;
   /** What takes back what was done, oldest first. */
   readonly #undo: (() => void)[] = [];
@@ -83,7 +83,8 @@ export class MonitorSession implements Disposable, AsyncDisposable {
   /**
    * Sets up the ring and switches on what the options name.
    *
-   * @throws XenError `EBUSY`: the domain has a listener, or had one that died (`recover: true`). `ESRCH`: no such domain.
+   * @throws XenError `EBUSY`: the domain has a listener, or had one that died (`recover: true`); from
+   *   `xc_domain_populate_physmap_exact`: it has all the memory it may have, and the ring takes a page. `ESRCH`: no such domain.
    *   `EPERM`: the caller is not privileged. Others: those of the calls behind the options.
    */
   static open(xch: XcInterface, domid: number, options: MonitorOptions = {}): MonitorSession {
@@ -120,9 +121,11 @@ export class MonitorSession implements Disposable, AsyncDisposable {
       closeRing(xch, domid, ring.ring, null, false);
       throw error;
     }
-    this.#virq = this.#channels.bindVirq(VIRQ_DOM_EXC); // -EEXIST where xenstored has it
+    this.#channels.bindVirq(VIRQ_DOM_EXC); // -EEXIST where xenstored has it
+    this.#notifier = new Notifier(this.#port, (port) => void this.#channels.notify(port));
     this.#loop = new MonitorLoop(new MonitorRing(ring.ring.bytes, layout), domid, layout, xch.abi.release, {
-      notify: () => void this.#channels.notify(this.#port),
+      notify: () => this.#notifier.notify(),
+      flush: () => this.#notifier.flush(),
       inject: (vcpu, vector, type, insnLength, pendingDbg) => {
         quietly(() => xc_hvm_inject_trap(xch, domid, vcpu, vector, type, NO_ERROR_CODE, insnLength & 0xff, pendingDbg));
       },
@@ -243,14 +246,19 @@ export class MonitorSession implements Disposable, AsyncDisposable {
       if (!isPromise(handler(event))) return;
       throw new TypeError('run() blocks its thread, so its handler cannot be async: use serve()');
     };
+    let more = false;
+    const drain = (): void => {
+      more = this.#guarded(() => this.#loop.drain(synchronous, failed, stopped));
+    };
     while (this.#end === null) {
-      const more = this.#guarded(() => this.#loop.drain(synchronous, failed, stopped));
+      const notify = this.#notifier.lazily(drain);
       if (stopped()) break;
-      if (stop?.requested()) this.close();
-      else if (!more) {
-        const rc = this.#channels.wait(LOOK_MS);
-        if (rc === 0) this.#look();
-        this.#takePorts();
+      const stopping = stop?.requested() === true;
+      if (more || stopping) {
+        if (notify !== 0) this.#channels.notify(notify);
+        if (stopping) this.close();
+      } else {
+        this.#took(this.#channels.next(LOOK_MS, notify));
       }
     }
     const end = this.#end as unknown as MonitorEnd;
@@ -306,9 +314,10 @@ export class MonitorSession implements Disposable, AsyncDisposable {
     if (this.#consumer) throw new TypeError('this monitor session has a consumer: events(), serve() or run(), once');
     this.#consumer = consumer ?? { wake: () => {}, ended: () => {} };
     if (consumer === null) return;
-    this.#channels.onPending(() => {
-      this.#takePorts();
-      if (this.#end === null) consumer.wake();
+    const wake = (): void => consumer.wake();
+    this.#channels.onPort((port) => {
+      this.#took(port);
+      return this.#end === null ? this.#notifier.lazily(wake) : 0;
     });
     const timer = setInterval(() => this.#look(), LOOK_MS).unref();
     this.#cleanUp.push(() => clearInterval(timer));
@@ -325,14 +334,12 @@ export class MonitorSession implements Disposable, AsyncDisposable {
     }
   }
 
-  /** Ports are unmasked before the ring is looked at, so that no signal is missed. */
-  #takePorts(): void {
-    for (let port = this.#channels.pending(); port >= 0; port = this.#channels.pending()) {
-      this.#channels.unmask(port);
-      if (port !== this.#virq) continue;
-      this.#look();
-      if (this.#end !== null) return;
-    }
+  /** @param port one that was signalled; 0: none for a while; or why there can be no more */
+  #took(port: number): void {
+    if (port === this.#port || port === -errno.EINTR) return;
+    if (port >= 0)
+      this.#look(); // nothing, or VIRQ_DOM_EXC
+    else this.#finish({ cause: 'failed', error: new XenError('xenevtchn_pending', port, { domid: this.domid }) });
   }
 
   /** Ends the session when the domain has ended, or cannot be looked at any more. */
@@ -348,8 +355,9 @@ export class MonitorSession implements Disposable, AsyncDisposable {
   #finish(end: MonitorEnd): void {
     if (this.#end !== null) return;
     this.#end = end;
+    this.#notifier.end();
     for (const cleanUp of this.#cleanUp.splice(0)) cleanUp();
-    this.#channels.onPending(null);
+    this.#channels.onPort(null);
     this.#undoAll();
     closeRing(this.#xch, this.domid, this.#ring.ring, this.#loop, this.#ringFailed);
     this.#channels.close();
@@ -379,7 +387,7 @@ function takeRing(xch: XcInterface, domid: number, recover: boolean): VmEventRin
   try {
     return xc_monitor_enable(xch, domid);
   } catch (error) {
-    if (!recover || !(error instanceof XenError) || error.code !== 'EBUSY') throw error;
+    if (!recover || !(error instanceof XenError) || error.code !== 'EBUSY' || !hasRing(xch, domid)) throw error;
   }
   recoverMonitor(xch, domid);
   return xc_monitor_enable(xch, domid);

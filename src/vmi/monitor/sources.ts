@@ -73,7 +73,10 @@ export interface MonitorSources {
   readonly io?: boolean;
   /** ARM only. */
   readonly privilegedCall?: boolean;
-  /** False: no mem_access for the processor's walks of the guest's page tables; Xen emulates these. */
+  /**
+   * False: no mem_access for the processor's walks of the guest's page tables. Xen emulates the instruction instead. One
+   * that it cannot emulate, a hypercall for example, does not get done.
+   */
   readonly inguestPagefault?: boolean;
   /** A repeated string instruction is reported one repetition at a time. */
   readonly emulateEachRep?: boolean;

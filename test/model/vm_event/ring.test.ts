@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { XEN_DOMCTL_vm_event_op, xen_domctl, xen_domctl_vm_event_op } from '#dist/abi/domctl.js';
+import { HVMOP_guest_request_vm_event } from '#dist/abi/hvm/hvm_op.js';
 import { RELEASES, releaseAbi } from '#dist/abi/release.js';
 import * as abi from '#dist/abi/vm_event.js';
+import { __HYPERVISOR_hvm_op } from '#dist/abi/xen.js';
 import * as xc from '#dist/index.js';
 import { type Guest, ModelXen } from '#dist/model/index.js';
 import { xc_set_mem_access } from '#dist/xc/mem_access.js';
@@ -415,6 +417,25 @@ describe('answers', () => {
     cpu.inject({ vector: 6, type: 3, errorCode: 0, insnLength: 0, cr2: 0n });
     assert.equal(cpu.nop().exception, 6);
   });
+
+  for (const [vendor, told] of [
+    ['intel', 0n],
+    ['amd', 0xffff_ffffn],
+  ] as const) {
+    test(`an injected event has CR2 as it is, and no error code: on ${vendor} 0x${told.toString(16)}`, () => {
+      const { xen, xch, domid, cpu } = machine(1, { cpu: { vendor } });
+      const agent = new RingAgent(xen, domid);
+      cpu.registers.set('cr2', 0x77n);
+      monitor.xc_monitor_guest_request(xch, domid, true, true, false);
+      cpu.hypercall(__HYPERVISOR_hvm_op, HVMOP_guest_request_vm_event, 0);
+      agent.answer({ flags: abi.VM_EVENT_FLAG_GET_NEXT_INTERRUPT });
+      cpu.inject({ vector: 1, type: 3, errorCode: 0xffff_ffff, insnLength: 0, cr2: 0x4000n });
+      assert.equal(cpu.nop().finished, false);
+      const request = agent.answer();
+      const seen = ['vector', 'error_code', 'cr2'].map((name) => request.get(`u.interrupt.x86.${name}`));
+      assert.deepEqual(seen, [1n, told, 0x77n]);
+    });
+  }
 });
 
 describe('single-stepping', () => {

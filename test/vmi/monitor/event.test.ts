@@ -337,7 +337,8 @@ const RESPONSES: readonly (readonly [
 
 for (const [name, response, flags, check] of RESPONSES) {
   test(`the answer ${name} has its flags`, () => {
-    const answer = once({ reason: 1, at: [[24, 8, 0x40]] }, (event) => {
+    const reason = response.instruction ? 6 : 1;
+    const answer = once({ reason, at: [[24, 8, 0x40]] }, (event) => {
       assert.equal(event.respond(response), true);
       assert.equal(event.altp2mIdx, 0, 'the event still shows the request');
     });
@@ -358,6 +359,7 @@ const REFUSED: readonly (readonly [response: unknown, release?: Release])[] = [
   [{ emulate: true, readData: new Uint8Array(341) }],
   [{ emulate: true, readData: [1] }],
   [{ emulate: true, instruction: new Uint8Array(17) }],
+  [{ emulate: true, instruction: Uint8Array.of(0x90) }],
   [{ emulate: true, instruction: Uint8Array.of(1), readData: Uint8Array.of(1) }],
   [{ registers: { cr3: 5n } }],
   [{ registers: { rax: -1 } }],

@@ -1,7 +1,7 @@
 /** A Xen with one domain that can be monitored: what a session asks of it, and failures on demand. */
 
 import { errno } from '#dist/abi/errno.js';
-import type { EventChannels } from '#dist/hypervisor/event_channels.js';
+import { type EventChannels, nextPort, type PortListener, takingPorts } from '#dist/hypervisor/event_channels.js';
 import type { ForeignMapping } from '#dist/hypervisor/port.js';
 import { type Call, FakeXen, fakeMapping } from '../../xc/fake.js';
 import { Front, type Request } from './front.js';
@@ -267,7 +267,9 @@ export class FakeChannels implements EventChannels {
 
   #schedule(): void {
     setImmediate(() => {
-      if (this.#listener && this.#pending.length > 0) this.#listener();
+      if (!this.#listener || this.#pending.length === 0) return;
+      this.#listener();
+      this.#schedule();
     });
   }
 
@@ -305,11 +307,18 @@ export class FakeChannels implements EventChannels {
   }
   wait(): number {
     const step = this.waits.shift();
+    if (!step && this.#pending.length > 0) return 1;
     if (!step) throw new Error('the thread would block for ever');
     step();
     return this.#pending.length > 0 ? 1 : 0;
   }
+  next(timeoutMs: number, notify = 0): number {
+    return nextPort(this, timeoutMs, notify);
+  }
   wake(): void {}
+  onPort(listener: PortListener | null): void {
+    this.onPending(listener && takingPorts(this, listener, () => this.closed));
+  }
   onPending(listener: (() => void) | null): void {
     this.#listener = listener;
     this.#schedule();

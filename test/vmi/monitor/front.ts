@@ -30,6 +30,7 @@ const SLOTS = 8;
 export function port(front: Front): MonitorPort {
   return {
     notify: () => void front.resume(),
+    flush: () => {},
     inject: (...trap) => void front.injected.push(trap),
   };
 }

@@ -28,7 +28,11 @@ function setup(front = new Front()): Setup {
     count++;
     front.resume();
   };
-  const loop = new MonitorLoop(new MonitorRing(front.page, LAYOUT), 1, LAYOUT, '4.17', { notify, inject: () => {} });
+  const loop = new MonitorLoop(new MonitorRing(front.page, LAYOUT), 1, LAYOUT, '4.17', {
+    notify,
+    flush: () => {},
+    inject: () => {},
+  });
   const errors: unknown[] = [];
   return {
     front,
@@ -290,6 +294,7 @@ test('random pages and counters never make the loop crash, or write or read outs
         const from = { reqCons: view.getUint32(0, true), rspProd: view.getUint32(0, true) };
         const loop = new MonitorLoop(new MonitorRing(page, layout, from), 1, layout, '4.22', {
           notify: () => {},
+          flush: () => {},
           inject: () => {},
         });
         for (const [offset, value] of writes) {

@@ -1,9 +1,14 @@
 /** The native addon's whole surface (`native/binding.cc`). It never throws: -22 for wrong arguments, -9 after close. */
 
-/** Raised with every change of this surface, here and in `native/binding.cc`. */
-export const ADDON_ABI = 3;
+import type { EspAddon } from './esp.js';
+import type { NetAddon } from './net.js';
+import type { NetdevAddon } from './netdev.js';
+import type { XenbusAddon } from './xenbus.js';
 
-export interface Addon {
+/** Raised with every change of this surface, here and in `native/binding.cc`. */
+export const ADDON_ABI = 13;
+
+export interface Addon extends EspAddon, NetAddon, NetdevAddon, XenbusAddon {
   readonly abi: number;
   /**
    * Opens privcmd and makes the arena.
@@ -97,8 +102,15 @@ export interface NativeEvtchn {
   restrict(domid: number): number;
   /** 1: a port is pending; 0: the time is over; 2: woken; or a negative errno. Blocks the thread, whatever becomes of it. */
   wait(milliseconds: number): number;
+  /**
+   * Notifies a port unless it is 0, waits, takes the port that is pending and unmasks it: the port; 0: the time is over;
+   * 2 ** 32: woken; or a negative errno.
+   */
+  next(milliseconds: number, notify: number): number;
   wake(): number;
   /** Has the event loop call `listener` while a port is pending; null ends it. 0, or a negative errno. */
   onPending(listener: (() => void) | null): number;
+  /** As onPending, with each port taken and unmasked (or an errno, once), and a port that is returned notified. */
+  onPort(listener: ((port: number) => unknown) | null): number;
   close(): number;
 }
