@@ -159,5 +159,7 @@ describe('a vif of a real Xen', { skip }, () => {
     await disconnect();
     await connect({ 'feature-no-csum-offload': '1' });
     assert.ok((await fromGuest()).partial >= 3);
+    const [report] = (JSON.parse((await vif('status', 'vif0.0')).stdout) as { vifs: Record<string, unknown>[] }).vifs;
+    assert.deepEqual(report?.['fromGuest'], { ipv4: 'allowed', ipv6: 'allowed' });
   });
 });
