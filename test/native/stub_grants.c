@@ -17,6 +17,7 @@ static struct run {
   struct file *file; /* NULL: free */
   uint64_t index;
   uintptr_t address; /* where it is mapped, or 0 */
+  int given;         /* by gntalloc: its references are free again with it */
   int dropped;       /* given back by DEALLOC_GREF, but mapped still */
   uint32_t count;
   struct {
@@ -24,7 +25,7 @@ static struct run {
   } pages[MOST_PAGES];
 } runs[MAPS];
 static uint64_t next_index;
-static uint32_t next_ref = 8; /* the first are reserved */
+static uint8_t ref_given[STUB_GUEST_PAGES] = {1, 1, 1, 1, 1, 1, 1, 1}; /* the first are reserved */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct run *free_run(void) {
@@ -37,6 +38,11 @@ static struct run *run_at(const struct file *file, uint64_t index, uint32_t coun
   for (int i = 0; i < MAPS; i++)
     if (runs[i].file == file && runs[i].index == index && runs[i].count == count) return &runs[i];
   return NULL;
+}
+
+static void free_of(struct run *run) {
+  for (uint32_t i = 0; run->given && i < run->count; i++) ref_given[run->pages[i].ref] = 0;
+  run->file = NULL;
 }
 
 static long take(struct file *file, uint32_t count, uint64_t *index, struct run **taken) {
@@ -57,7 +63,7 @@ static long dealloc(const struct file *file, uint64_t index, uint32_t count) {
   if (run->address)
     run->dropped = 1;
   else
-    run->file = NULL;
+    free_of(run);
   return 0;
 }
 
@@ -66,7 +72,7 @@ void grants_unmapped(uintptr_t address) {
   for (int i = 0; address && i < MAPS; i++) {
     if (runs[i].address != address) continue;
     runs[i].address = 0;
-    if (runs[i].dropped) runs[i].file = NULL;
+    if (runs[i].dropped) free_of(&runs[i]);
   }
   pthread_mutex_unlock(&lock);
 }
@@ -74,12 +80,12 @@ void grants_unmapped(uintptr_t address) {
 static long drop(const struct file *file, uint64_t index, uint32_t count) {
   struct run *run = run_at(file, index, count);
   if (!run) return -ENOENT;
-  run->file = NULL;
+  free_of(run);
   return 0;
 }
 
 static int granted(uint32_t domid, uint32_t ref) {
-  return domid == 0 ? ref < next_ref : domid < DOMAINS && ref < GRANTED;
+  return domid == 0 ? ref < STUB_GUEST_PAGES && ref_given[ref] : domid < DOMAINS && ref < GRANTED;
 }
 
 static long run_mmap(struct file *file, int fd, void *hint, size_t length, int prot, off_t offset) {
@@ -93,6 +99,7 @@ static long run_mmap(struct file *file, int fd, void *hint, size_t length, int p
   for (uint32_t i = 0; rc > 0 && i < run->count; i++)
     raw(SYS_mmap, rc + (long)(i * PAGE), PAGE, prot, MAP_SHARED | MAP_FIXED, guest_memory[run->pages[i].domid],
         (long)(run->pages[i].ref * PAGE));
+  if (rc > 0 && run->given && (prot & PROT_WRITE)) memset((void *)rc, 0, length); /* as from the kernel */
   if (rc > 0) run->address = (uintptr_t)rc;
   pthread_mutex_unlock(&lock);
   return rc;
@@ -129,13 +136,22 @@ static long map_grant_ref(struct file *file, struct map_grant_ref *map) {
 static long alloc_gref(struct file *file, struct alloc_gref *alloc) {
   struct run *run;
   if (alloc->flags & ~1u) return -EINVAL;
-  if (next_ref + alloc->count > STUB_GUEST_PAGES) return -ENOSPC;
   long rc = take(file, alloc->count, &alloc->index, &run);
-  for (uint32_t i = 0; rc == 0 && i < alloc->count; i++) {
-    run->pages[i].domid = 0;
-    run->pages[i].ref = alloc->refs[i] = next_ref++;
+  if (rc < 0) return rc;
+  uint32_t found = 0;
+  for (uint32_t ref = 0; ref < STUB_GUEST_PAGES && found < alloc->count; ref++) {
+    if (ref_given[ref]) continue;
+    run->pages[found].domid = 0;
+    run->pages[found].ref = alloc->refs[found] = ref;
+    found++;
   }
-  return rc;
+  if (found < alloc->count) {
+    run->file = NULL;
+    return -ENOSPC;
+  }
+  run->given = 1;
+  for (uint32_t i = 0; i < found; i++) ref_given[alloc->refs[i]] = 1;
+  return 0;
 }
 
 struct offset_for_vaddr {
@@ -187,7 +203,7 @@ static long grants_open(struct file *file, int flags) {
 static void grants_release(struct file *file) {
   pthread_mutex_lock(&lock);
   for (int i = 0; i < MAPS; i++)
-    if (runs[i].file == file) runs[i].file = NULL;
+    if (runs[i].file == file) free_of(&runs[i]);
   pthread_mutex_unlock(&lock);
 }
 
