@@ -191,7 +191,8 @@ export function xc_monitor_software_breakpoint(xch: XcInterface, domid: number, 
 }
 
 /**
- * Reports instructions that read or write IDTR, GDTR, LDTR or TR.
+ * Reports instructions that read or write IDTR, GDTR, LDTR or TR. Xen leaves them to the answer (`emulate`): while this is
+ * on and nobody listens, a guest that uses one hangs at it.
  *
  * @throws XenError `EOPNOTSUPP`: the processor cannot stop at these. Others: see the head of this file.
  */

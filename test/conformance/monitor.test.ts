@@ -190,6 +190,22 @@ describe('descriptor tables', () => {
   }
 });
 
+test('descriptor tables that are watched when there is no agent: the guest goes no further until they no longer are', async () => {
+  const { xch } = target;
+  const guest = watchable(target);
+  try {
+    const { domid } = guest;
+    xc.xc_monitor_enable(xch, domid).ring.close();
+    xc.xc_monitor_disable(xch, domid);
+    xc.xc_monitor_descriptor_access(xch, domid, true);
+    assert.equal((await guest.sgdt()).finished, false);
+    xc.xc_monitor_descriptor_access(xch, domid, false);
+    assert.equal((await guest.nop()).finished, true);
+  } finally {
+    endGuest(xch, guest);
+  }
+});
+
 test("a guest's request is reported, and holds it up until it is answered", () =>
   watch(target, { sources: { guestRequest: true } }, async ({ guest, seen }) => {
     assert.deepEqual(await guest.request(), { finished: true, exception: null, value: 0 });

@@ -114,7 +114,10 @@ export function loadDescriptor(register: DescriptorRegister, { base, limit }: De
   });
 }
 
-/** While an agent watches, such instructions are carried out only by the emulator, when the answer asks for it. */
+/**
+ * While they are watched, such instructions are carried out only by the emulator, when an answer asks for it: where no agent
+ * is there to answer, the guest tries again for ever (seen on 4.17; `hvm_descriptor_access_intercept`).
+ */
 function descriptorAccess(
   register: DescriptorRegister,
   write: boolean,
@@ -123,11 +126,10 @@ function descriptorAccess(
   const table = register === 'idtr' || register === 'gdtr';
   return {
     attempt(vcpu): Attempt {
-      // they leave the guest only while they are watched
-      const watched = vcpu.domain.monitor.descAccess;
+      if (!vcpu.domain.monitor.descAccess) return carryOut(vcpu);
       const reason = table ? EXIT_REASON_ACCESS_GDTR_OR_IDTR : EXIT_REASON_ACCESS_LDTR_OR_TR;
-      if (watched && monitorVmexit(vcpu, reason, 0)) return 'again';
-      return monitorDescriptorAccess(vcpu, DESCRIPTORS[register], write, 0) ? 'again' : carryOut(vcpu);
+      if (!monitorVmexit(vcpu, reason, 0)) monitorDescriptorAccess(vcpu, DESCRIPTORS[register], write, 0);
+      return 'again';
     },
     emulate: carryOut,
   };

@@ -135,10 +135,9 @@ export function monitorCpuid(vcpu: Vcpu, insnLength: number, leaf: number, suble
   });
 }
 
-/** @returns true: the instruction is not carried out unless the agent has it emulated */
-export function monitorDescriptorAccess(vcpu: Vcpu, descriptor: number, write: boolean, info: number): boolean {
-  if (!vcpu.domain.monitor.descAccess) return false;
-  return monitorTraps(vcpu, VM_EVENT_REASON_DESCRIPTOR_ACCESS, true, {
+/** Told only while the domain's `descAccess` asks for it. */
+export function monitorDescriptorAccess(vcpu: Vcpu, descriptor: number, write: boolean, info: number): void {
+  monitorTraps(vcpu, VM_EVENT_REASON_DESCRIPTOR_ACCESS, true, {
     'u.desc_access.arch.vmx.instr_info': info,
     'u.desc_access.descriptor': descriptor,
     'u.desc_access.is_write': write ? 1 : 0,

@@ -93,10 +93,13 @@ describe('a veth pair as a vif', { skip }, () => {
 
   test('watch and classify look at an interface', async () => {
     const looking = ['watch', 'classify'].map((command) =>
-      runInside(['net', command, 'vif1.0', '--netns', dom0, '--seconds', '1', '--json']),
+      runInside(['net', command, 'vif1.0', '--netns', dom0, '--seconds', '2', '--json']),
     );
-    setTimeout(() => rig.sh('domu', 'bash -c "for i in 1 2 3; do echo x > /dev/udp/10.0.1.1/9; done"'), 300);
+    // again and again, for when they begin to look is not known
+    const send = (): string => rig.sh('domu', 'bash -c "for i in 1 2 3; do echo x > /dev/udp/10.0.1.1/9; done"');
+    const sending = setInterval(send, 100);
     const [watched, classified] = await Promise.all(looking);
+    clearInterval(sending);
     const { flows, total } = JSON.parse(watched?.stdout ?? '') as {
       flows: { protocol: string; source: string; destination: string; outgoing: boolean }[];
       total: { partial: number };
