@@ -1,5 +1,7 @@
 /** `xenctrl net forward`: a user-space dom0 that routes between two interfaces and hides the guest behind its address. */
 
+import type { EspConfig } from '../../net/esp/config.js';
+import { NATT_PORT } from '../../net/esp/outer.js';
 import { EspTunnel } from '../../net/esp/tunnel.js';
 import { Forwarder, type ForwarderCounters } from '../../net/forward/forwarder.js';
 import type { ChecksumWork, SideOptions } from '../../net/forward/router.js';
@@ -65,7 +67,7 @@ async function run(context: Context): Promise<Outcome> {
   const file = options.get('esp');
   const config = file === undefined ? null : readConfig(file);
   using esp = config && checked(() => new EspTunnel({ ...config, device: inside.name }));
-  const way = esp && config ? { nat: null, tunnel: { remote: config.remote, esp } } : { nat };
+  const way = esp && config ? { nat: null, tunnel: { remote: config.remote, ...natTPort(config), esp } } : { nat };
   const where = netns === undefined ? {} : { netns };
   using insideLink = PacketSocket.open(inside.name, { ...where, promiscuous: true });
   using outsideLink = PacketSocket.open(outside.name, { ...where, promiscuous: true });
@@ -81,6 +83,10 @@ async function run(context: Context): Promise<Outcome> {
   const { counters } = forwarder;
   const { connections } = nat;
   return { json: { ...counters, connections }, text: (style) => lines(counters, connections, style) };
+}
+
+function natTPort({ natT }: EspConfig): { natTPort?: number } {
+  return natT ? { natTPort: natT.localPort ?? NATT_PORT } : {};
 }
 
 function makeNat(

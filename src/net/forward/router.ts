@@ -38,6 +38,8 @@ export interface Translator {
 /** What wraps what leaves by the outer side: {@link EspTunnel}, with its other end. */
 export interface RouterTunnel {
   readonly remote: string;
+  /** Where ESP arrives as UDP (NAT traversal): the port there. */
+  readonly natTPort?: number;
   readonly esp: Pick<EspTunnel, 'outerLength' | 'encapsulateInto' | 'decapsulateInto' | 'verdict'>;
 }
 
@@ -178,9 +180,7 @@ export class Router {
     if (readUint16(bytes, at + 12) !== IPV4 || (bytes[at + 14] as number) >> 4 !== 4) return 'not-ipv4';
     const source = readUint32(bytes, at + 26);
     if (isOf(here, source)) this.#learn(here, source, bytes, at + 6);
-    if (from === 'outside' && this.#tunnel && bytes[at + 23] === IPPROTO.ESP) {
-      return this.#unwrap(this.#tunnel, frame);
-    }
+    if (from === 'outside' && this.#tunnel && isWrapped(this.#tunnel, frame)) return this.#unwrap(this.#tunnel, frame);
     const partial = (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) !== 0;
     if (partial) this.counters.partial++;
     const blank = partial && !this.#takePartialForComplete;
@@ -357,6 +357,14 @@ function ipv4(text: string): number {
   const address = parseAddress(text);
   if (address.length !== 4) throw new RangeError(`${text}: the router is for IPv4`);
   return readUint32(address, 0);
+}
+
+/** Whether it is the tunnel's: ESP, or what comes to its port of UDP. */
+function isWrapped({ natTPort }: RouterTunnel, { bytes, at, length }: Frame): boolean {
+  const protocol = bytes[at + 23];
+  if (natTPort === undefined) return protocol === IPPROTO.ESP;
+  const udp = at + 14 + ((bytes[at + 14] as number) & 15) * 4;
+  return protocol === IPPROTO.UDP && udp + 8 <= at + length && readUint16(bytes, udp + 2) === natTPort;
 }
 
 function isOf({ network, mask }: Side, ip: number): boolean {

@@ -5,11 +5,14 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ForwarderCounters } from '#dist/net/forward/forwarder.js';
 import { type EspHistoric, EspTunnel } from '#dist/net/index.js';
 import { setOffload } from '#dist/net/link/index.js';
+import { BIN } from '../../cli/run.js';
 import { scratchFolder } from '../../scratch.js';
 import { CBC, count, GCM } from '../esp/packets.js';
 import { noRig, Rig } from '../rig.js';
@@ -21,6 +24,7 @@ import {
   OUT_SPI,
   setTunnel,
   type TunnelCase,
+  tunnelFile,
   tunnelOptions,
   wrong,
 } from './esp_far_end.js';
@@ -105,6 +109,12 @@ describe('ESP towards a Linux kernel', { skip: reason ?? false }, () => {
       ...(options.damage ? { damage: options.damage } : {}),
     });
     const { bytes = 100_000, seconds = 10 } = options;
+    const talk = await converse(tunnel, bytes, seconds);
+    return { ...talk, wrong: wrong(start, await counters(uml)), esp, dom0 };
+  }
+
+  /** The guest sends TCP and UDP to the far end, and tells what came back. */
+  async function converse(tunnel: TunnelCase, bytes: number, seconds: number): Promise<{ tcp: string; udp: number[] }> {
     const target = ADDRESSES[tunnel.inner].far;
     const client = rig.spawn('guest', 'python3', [PEER, 'client', target, String(bytes), String(seconds)]);
     let printed = '';
@@ -113,8 +123,7 @@ describe('ESP towards a Linux kernel', { skip: reason ?? false }, () => {
     });
     await once(client, 'close');
     await sleep(100); // what is still on its way
-    const { tcp, udp } = JSON.parse(printed) as { tcp: string; udp: number[] };
-    return { tcp, udp, wrong: wrong(start, await counters(uml)), esp, dom0 };
+    return JSON.parse(printed);
   }
 
   /** As {@link through}; and what tshark says of the packets that went over the cable. */
@@ -175,6 +184,44 @@ describe('ESP towards a Linux kernel', { skip: reason ?? false }, () => {
       }
       ok(seen.filter((packet) => packet.tcp === '1').length > 20);
       ok(seen.filter((packet) => packet.udp === '1').length > 10);
+    });
+  }
+
+  /** The command as dom0. It ends by Ctrl-C, and tells what it counted. */
+  async function throughCommand(tunnel: TunnelCase) {
+    await setTunnel(uml, tunnel);
+    const start = await counters(uml);
+    const config = join(folder, 'tunnel.json');
+    writeFileSync(config, JSON.stringify(tunnelFile(tunnel)), { mode: 0o600 });
+    const sides = [`vif1=${ADDRESSES[4].guestRouter}`, `out=${ADDRESSES[4].dom0}/24`];
+    const dom0 = rig.spawn('dom0', process.execPath, [BIN, 'net', 'forward', ...sides, '--esp', config, '--json']);
+    let counted = '';
+    dom0.stdout?.on('data', (text: Buffer) => {
+      counted += text.toString();
+    });
+    if (dom0.stderr) await once(dom0.stderr, 'data'); // it says that it forwards
+    const talk = await converse(tunnel, 100_000, 10);
+    dom0.kill('SIGINT');
+    await once(dom0, 'close');
+    return { ...talk, wrong: wrong(start, await counters(uml)), counted: JSON.parse(counted) as ForwarderCounters };
+  }
+
+  const commands: readonly (readonly [name: string, tunnel: TunnelCase, large: boolean])[] = [
+    ['GCM', { keys: GCM, outer: 4, inner: 4 }, false],
+    ['CBC, ESN, and large frames of the guest', { keys: CBC, outer: 4, inner: 4, esn: true }, true],
+    ['NAT traversal', { keys: GCM, outer: 4, inner: 4, natT: true }, true],
+  ];
+  for (const [name, tunnel, large] of commands) {
+    test(`xenctrl net forward --esp, ${name}: all arrives both ways, and the kernel finds nothing wrong`, async () => {
+      for (const offload of ['tso', 'gso'] as const) setOffload('eth0', offload, large, rig.path('guest'));
+      const { tcp, udp, wrong, counted } = await throughCommand(tunnel);
+      for (const offload of ['tso', 'gso'] as const) setOffload('eth0', offload, false, rig.path('guest'));
+      deepEqual({ tcp, udp, wrong }, { tcp: 'ok', udp: ALL, wrong: {} });
+      ok(counted.partial > 20 && counted.gso > 0 === large, JSON.stringify(counted));
+      deepEqual(
+        Object.keys(counted.dropped).filter((reason) => reason.startsWith('esp')),
+        [],
+      );
     });
   }
 

@@ -1,10 +1,17 @@
 /** The tunnels of the tests, as the far end's kernel has them, and what it counts. */
 
-import type { EspKeys, EspTunnelOptions } from '#dist/net/index.js';
+import type { EspInbound, EspKeys, EspOutbound, EspTunnelOptions } from '#dist/net/index.js';
 import type { Uml } from './uml.js';
 
 export const ADDRESSES = {
-  4: { guest: '10.0.1.2', guestNet: '10.0.1.0/24', dom0: '192.0.2.1', far: '192.0.2.2', all: 32 },
+  4: {
+    guest: '10.0.1.2',
+    guestRouter: '10.0.1.1/24',
+    guestNet: '10.0.1.0/24',
+    dom0: '192.0.2.1',
+    far: '192.0.2.2',
+    all: 32,
+  },
   6: { guest: 'fd00:1::2', guestNet: 'fd00:1::/64', dom0: '2001:db8::1', far: '2001:db8::2', all: 128 },
 } as const;
 
@@ -75,6 +82,20 @@ export function tunnelOptions(tunnel: TunnelCase): EspTunnelOptions {
     device: 'vif1.0',
     ...(natT ? { natT: {} } : {}),
   };
+}
+
+/** The same as `--esp` and `--config` take it. */
+export function tunnelFile(tunnel: TunnelCase): object {
+  const { device: _, outbound, inbound, ...others } = tunnelOptions(tunnel);
+  const flat = (sa: EspOutbound | EspInbound | undefined): object => {
+    const { keys, spi, esn, sequence } = sa as EspOutbound;
+    const bytes = Object.entries(keys).map(([name, value]) => [
+      name,
+      value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
+    ]);
+    return { spi, esn, sequence: String(sequence), ...Object.fromEntries(bytes) };
+  };
+  return { ...others, outbound: flat(outbound), inbound: flat(inbound) };
 }
 
 export type Counters = ReadonlyMap<string, number>;

@@ -3,7 +3,7 @@
  * tests run on have ESP as a module or not at all; this one has it, and counts for itself.
  */
 
-import { type ChildProcess, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -13,13 +13,14 @@ const PACKAGE = 'user-mode-linux';
 /** The package unpacked: installing it is not needed. */
 const CACHE = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'xenctrl-net', PACKAGE);
 const INIT = resolve('test/net/peers/uml-init.sh');
+const PTRACE = resolve('test/net/peers/uml_ptrace.c');
 
 /** Fetches the kernel unless it is there. @returns why there can be none; null: there is one */
 export function noUml(): string | null {
   if (process.arch !== 'x64') return 'user-mode-linux is for x86-64';
-  for (const program of ['busybox', 'python3', 'ip', 'dpkg']) {
+  for (const program of ['busybox', 'python3', 'ip', 'dpkg', 'cc']) {
     if (spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0) {
-      return `${program} is not installed (apt install busybox-static python3 iproute2)`;
+      return `${program} is not installed (apt install busybox-static python3 iproute2 gcc libc6-dev)`;
     }
   }
   if (existsSync(join(CACHE, 'usr/bin/linux.uml'))) return null;
@@ -61,10 +62,14 @@ export class Uml implements AsyncDisposable {
     const modules = join(CACHE, 'usr/lib/uml/modules');
     const [release = ''] = readdirSync(modules);
     rig.sh(namespace, `ip link set ${wire} promisc on`);
+    mkdirSync(folder, { recursive: true });
+    const ptrace = join(folder, 'ptrace.so');
+    execFileSync('cc', ['-shared', '-fPIC', '-O2', PTRACE, '-o', ptrace]);
     const child = rig.spawn(
       namespace,
-      join(CACHE, 'usr/bin/linux.uml'),
+      'env',
       [
+        [`LD_PRELOAD=${ptrace}`, join(CACHE, 'usr/bin/linux.uml')],
         'mem=192M rootfstype=hostfs root=/dev/root rootflags=/ ro con=null con0=fd:0,fd:1 quiet'.split(' '),
         `init=${INIT}`,
         `uml_modules=${join(modules, release)}`,
