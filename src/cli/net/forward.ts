@@ -73,16 +73,25 @@ async function run(context: Context): Promise<Outcome> {
   using outsideLink = PacketSocket.open(outside.name, { ...where, promiscuous: true });
   const forwarder = checked(() => new Forwarder(insideLink, outsideLink, { ...routing, ...way }));
   context.note(`forwarding between ${inside.name} and ${outside.name}; Ctrl-C ends it`);
-  const draw = (): void => context.live?.((style) => lines(forwarder.counters, nat.connections, style));
+  const told = (): Told => ({
+    ...forwarder.counters,
+    connections: nat.connections,
+    ...(esp ? { sequence: String(esp.sequence) } : {}),
+  });
+  const draw = (): void => context.live?.((style) => lines(told(), style));
   const timer = setInterval(draw, DRAW_MS);
   try {
     await forwarder.run(until);
   } finally {
     clearInterval(timer);
   }
-  const { counters } = forwarder;
-  const { connections } = nat;
-  return { json: { ...counters, connections }, text: (style) => lines(counters, connections, style) };
+  return { json: told(), text: (style) => lines(told(), style) };
+}
+
+interface Told extends ForwarderCounters {
+  readonly connections: number;
+  /** The tunnel's last sequence number: what `outbound.sequence` is to be when it goes on with the same keys. */
+  readonly sequence?: string;
 }
 
 function natTPort({ natT }: EspConfig): { natTPort?: number } {
@@ -126,13 +135,12 @@ function checked<Result>(make: () => Result): Result {
   }
 }
 
-function lines(counters: ForwarderCounters, connections: number, style: Style): string[] {
-  const { dropped, refused, kernelDrops, ...counts } = counters;
+function lines({ dropped, refused, kernelDrops, ...counts }: Told, style: Style): string[] {
   const reasons = Object.entries({
     ...dropped,
     ...refused,
     ...(kernelDrops > 0 ? { 'too fast for us': kernelDrops } : {}),
   });
-  const rows = Object.entries({ ...counts, connections }).map(([what, count]) => [what, String(count)]);
+  const rows = Object.entries(counts).map(([what, count]) => [what, String(count)]);
   return [...table(rows, [1]), ...reasons.map(([reason, count]) => `${style.warning('dropped')}  ${reason}: ${count}`)];
 }

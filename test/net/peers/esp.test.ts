@@ -203,7 +203,11 @@ describe('ESP towards a Linux kernel', { skip: reason ?? false }, () => {
     const talk = await converse(tunnel, 100_000, 10);
     dom0.kill('SIGINT');
     await once(dom0, 'close');
-    return { ...talk, wrong: wrong(start, await counters(uml)), counted: JSON.parse(counted) as ForwarderCounters };
+    return {
+      ...talk,
+      wrong: wrong(start, await counters(uml)),
+      counted: JSON.parse(counted) as ForwarderCounters & { sequence: string },
+    };
   }
 
   const commands: readonly (readonly [name: string, tunnel: TunnelCase, large: boolean])[] = [
@@ -217,6 +221,7 @@ describe('ESP towards a Linux kernel', { skip: reason ?? false }, () => {
       const { tcp, udp, wrong, counted } = await throughCommand(tunnel);
       for (const offload of ['tso', 'gso'] as const) setOffload('eth0', offload, false, rig.path('guest'));
       deepEqual({ tcp, udp, wrong }, { tcp: 'ok', udp: ALL, wrong: {} });
+      ok(Number(counted.sequence) > counted.partial, counted.sequence);
       ok(counted.partial > 20 && counted.gso > 0 === large, JSON.stringify(counted));
       deepEqual(
         Object.keys(counted.dropped).filter((reason) => reason.startsWith('esp')),
