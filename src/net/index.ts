@@ -19,15 +19,12 @@ export { EspTunnel } from './esp/tunnel.js';
 export { Forwarder, type ForwarderCounters } from './forward/forwarder.js';
 export {
   type ChecksumWork,
-  type FrameSink,
   Router,
   type RouterCounters,
   type RouterOptions,
-  type SideName,
-  type SideOptions,
-  type SidePort,
   type Translator,
 } from './forward/router.js';
+export type { FrameSink, SideName, SideOptions, SidePort } from './forward/side.js';
 export * from './link/index.js';
 export { Nat, type NatOptions, type NatTimeouts } from './nat/nat.js';
 export { isDropped, NAT_OUTCOMES, type NatOutcome } from './nat/outcome.js';

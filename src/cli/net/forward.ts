@@ -4,7 +4,8 @@ import type { EspConfig } from '../../net/esp/config.js';
 import { NATT_PORT } from '../../net/esp/outer.js';
 import { EspTunnel } from '../../net/esp/tunnel.js';
 import { Forwarder, type ForwarderCounters } from '../../net/forward/forwarder.js';
-import type { ChecksumWork, SideOptions } from '../../net/forward/router.js';
+import type { ChecksumWork } from '../../net/forward/router.js';
+import type { SideOptions } from '../../net/forward/side.js';
 import { PacketSocket } from '../../net/link/open.js';
 import { Nat } from '../../net/nat/nat.js';
 import type { PortRange } from '../../net/nat/rules.js';
@@ -20,7 +21,7 @@ export const forward: Command = {
   name: 'forward',
   summary: "route and translate between a guest's interface and the network, in user space",
   description: [
-    'INSIDE and OUTSIDE are interfaces with the addresses that this router has there: vif1.0=10.0.1.1/24. The kernel must not have them, or it answers, too. What comes from the network of INSIDE leaves with the address of OUTSIDE. Partial checksums are updated as such and completed, large frames are cut up; --checksums hand-on leaves both to the outer device. IPv4.',
+    'INSIDE and OUTSIDE are interfaces with the addresses that this router has there: vif1.0=10.0.1.1/24. The kernel must not have them, or it answers, too. What comes from the network of INSIDE leaves with the address of OUTSIDE. Partial checksums are updated as such and completed, large frames are cut up; --checksums hand-on leaves both to the outer device. Who sends what is too long and may not be cut up is told by ICMP what would fit. IPv4.',
     '--historic makes the mistakes of October 2005 (2005-10-14: ports counted into partial checksums; 2.6.12: partial checksums taken for complete ones), to be seen on real peers.',
   ],
   operands: [{ name: 'INSIDE' }, { name: 'OUTSIDE' }],

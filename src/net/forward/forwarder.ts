@@ -5,7 +5,8 @@ import { NetDeviceError } from '../link/error.js';
 import type { Link } from '../link/link.js';
 import { SendQueue } from '../link/send_queue.js';
 import { emptyVnetHeader, readVnetHeader } from '../link/vnet_header.js';
-import { Router, type RouterCounters, type RouterOptions, type SideName } from './router.js';
+import { Router, type RouterCounters, type RouterOptions } from './router.js';
+import type { SideName } from './side.js';
 
 /** What one frame may need of a side's queue: the pieces of the largest, once more in a tunnel, and a question. */
 const FRAMES = 260;

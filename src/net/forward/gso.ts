@@ -5,19 +5,13 @@ import { checksumSum, fold } from '../checksum.js';
 import { VIRTIO_NET_HDR_GSO_ECN, VNET_HEADER, type VnetHeader } from '../link/vnet_header.js';
 import { IPPROTO, LINKTYPE, PacketView } from '../packet.js';
 import { finishAt } from '../state.js';
+import type { FrameSink } from './side.js';
 
 const FIN = 1;
 const PSH = 8;
 const CWR = 0x80;
 
 const view = new PacketView();
-
-/** Where the pieces go: room for each with its virtio_net_hdr, then word that it is there. */
-export interface PieceSink {
-  readonly scratch: Uint8Array;
-  room(length: number): number;
-  add(bytes: Uint8Array, header: number, length: number): void;
-}
 
 /** Bytes that {@link segment} needs of its sink at most. */
 export function segmentedLength(length: number, { gsoSize }: VnetHeader): number {
@@ -30,7 +24,7 @@ export function segmentedLength(length: number, { gsoSize }: VnetHeader): number
  *
  * @returns how many; 0: it is not TCP or UDP as its header says, or the sizes make no sense
  */
-export function segment(bytes: Uint8Array, start: number, length: number, header: VnetHeader, sink: PieceSink): number {
+export function segment(bytes: Uint8Array, start: number, length: number, header: VnetHeader, sink: FrameSink): number {
   const { gsoSize } = header;
   if (view.parse(bytes, start, length, LINKTYPE.ETHERNET) !== 'ok' || view.fragment || view.checkAt < 0) return 0;
   const tcp = view.protocol === IPPROTO.TCP;

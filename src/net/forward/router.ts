@@ -4,7 +4,6 @@
  * model's can be put to it.
  */
 
-import { parseAddress } from '../address.js';
 import { readUint16, readUint32, writeUint16 } from '../bytes.js';
 import { checksumUpdate } from '../checksum.js';
 import type { EspTunnel } from '../esp/tunnel.js';
@@ -18,17 +17,20 @@ import {
 import { IPPROTO, LINKTYPE } from '../packet.js';
 import { finishAt } from '../state.js';
 import { ARP_FRAME, ArpView, answerArp, askArp } from './arp.js';
+import { fragment, mayBeFragmented } from './fragment.js';
 import { segment } from './gso.js';
-import { Neighbours } from './neighbours.js';
-
-/** Where frames of a side go. */
-export interface FrameSink {
-  readonly scratch: Uint8Array;
-  /** Room in {@link scratch}. */
-  room(length: number): number;
-  /** Takes a frame with the virtio_net_hdr in front of it. */
-  add(bytes: Uint8Array, header: number, length: number): void;
-}
+import { isAnswerable, TOO_LONG_FRAME, writeTooLong } from './icmp.js';
+import {
+  type FrameSink,
+  ipv4,
+  isOf,
+  type Side,
+  type SideName,
+  type SideOptions,
+  type SidePort,
+  sameMac,
+  side,
+} from './side.js';
 
 /** What translates: {@link Nat}. */
 export interface Translator {
@@ -40,14 +42,7 @@ export interface RouterTunnel {
   readonly remote: string;
   /** Where ESP arrives as UDP (NAT traversal): the port there. */
   readonly natTPort?: number;
-  readonly esp: Pick<EspTunnel, 'outerLength' | 'encapsulateInto' | 'decapsulateInto' | 'verdict'>;
-}
-
-export interface SideOptions {
-  /** The router's own address there, with its network: `10.0.1.1/24`. */
-  readonly address: string;
-  /** Who has what is not of that network. */
-  readonly gateway?: string;
+  readonly esp: Pick<EspTunnel, 'maxInner' | 'outerLength' | 'encapsulateInto' | 'decapsulateInto' | 'verdict'>;
 }
 
 /**
@@ -74,27 +69,6 @@ export interface RouterOptions {
   readonly takePartialForComplete?: boolean;
 }
 
-export type SideName = 'inside' | 'outside';
-
-interface Side {
-  readonly mac: Uint8Array;
-  readonly ip: number;
-  readonly network: number;
-  readonly mask: number;
-  readonly gateway: number | null;
-  readonly sink: FrameSink;
-  readonly mtu: number;
-  readonly neighbours: Neighbours;
-}
-
-/** What a side is made of besides its addresses. */
-export interface SidePort {
-  /** `00:16:3e:00:00:01` */
-  readonly mac: string;
-  readonly mtu: number;
-  readonly sink: FrameSink;
-}
-
 /** A frame on its way, where it lies. */
 interface Frame {
   readonly bytes: Uint8Array;
@@ -118,6 +92,8 @@ export interface RouterCounters {
   /** Frames that were to be cut up, and what they were cut up into. */
   gso: number;
   segments: number;
+  /** Packets that were too long for the next link and might be cut up, in pieces. */
+  fragments: number;
   /** Frames that went no further, by the reason. */
   readonly dropped: Record<string, number>;
 }
@@ -132,9 +108,12 @@ export class Router {
     finished: 0,
     gso: 0,
     segments: 0,
+    fragments: 0,
     dropped: {},
   };
   readonly #sides: Readonly<Record<SideName, Side>>;
+  /** The longest packet that goes on from a side. */
+  readonly #mtus: Readonly<Record<SideName, number>>;
   readonly #nat: Translator | null;
   readonly #tunnel: (RouterTunnel & { readonly ip: number }) | null;
   readonly #checksums: ChecksumWork;
@@ -147,6 +126,8 @@ export class Router {
     this.#nat = options.nat;
     const { tunnel } = options;
     this.#tunnel = tunnel ? { ...tunnel, ip: ipv4(tunnel.remote) } : null;
+    const { inside, outside } = this.#sides;
+    this.#mtus = { inside: tunnel ? innerMtu(tunnel, outside.mtu) : outside.mtu, outside: inside.mtu };
     this.#checksums = options.checksums ?? 'finish';
     this.#takePartialForComplete = options.takePartialForComplete ?? false;
   }
@@ -183,10 +164,29 @@ export class Router {
     if (from === 'outside' && this.#tunnel && isWrapped(this.#tunnel, frame)) return this.#unwrap(this.#tunnel, frame);
     const partial = (header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) !== 0;
     if (partial) this.counters.partial++;
+    if (this.#refuseTooLong(from, frame)) return 'longer-than-mtu';
     const blank = partial && !this.#takePartialForComplete;
     const outcome = this.#nat?.translate(bytes, at, length, LINKTYPE.ETHERNET, now / 1000, blank) ?? 'untouched';
     if (outcome !== 'translated' && outcome !== 'untouched') return `nat: ${outcome}`;
     return this.#route(from, frame);
+  }
+
+  /** Tells the sender, in the words of the packet as it sent it: before it is translated. */
+  #refuseTooLong(from: SideName, { bytes, at, length, header }: Frame): boolean {
+    const here = this.#sides[from];
+    const mtu = this.#mtus[from];
+    const size = sizeOnWire(bytes, at, length, header);
+    if (size <= mtu || mayBeFragmented(bytes, at + 14)) return false;
+    const destination = readUint32(bytes, at + 30);
+    if (destination === here.ip || (from === 'inside' && isOf(here, destination))) return false;
+    if (!isAnswerable(bytes, at + 14)) return true;
+    const answer = here.sink.room(VNET_HEADER + TOO_LONG_FRAME);
+    const { scratch } = here.sink;
+    clearVnetHeader(scratch, answer);
+    const about = { bytes, start: at, length };
+    const told = writeTooLong(scratch, answer + VNET_HEADER, about, { mac: here.mac, own: here.ip, mtu });
+    here.sink.add(scratch, answer, VNET_HEADER + told);
+    return true;
   }
 
   #takeArp(here: Side, bytes: Uint8Array, at: number): string | null {
@@ -242,11 +242,21 @@ export class Router {
         this.counters.forwarded++;
         return null;
       }
-    } else if (length > to.mtu + 14) return 'longer-than-mtu';
-    if (!this.#complete(frame)) return 'vnet-hdr';
-    if (!mac) return this.#ask(to, nextHop, bytes.slice(headerAt, at + length), now);
+    }
+    const long = header.gsoType === 0 && length > to.mtu + 14;
+    if (!this.#complete(frame, long)) return 'vnet-hdr';
+    if (!mac) return long ? 'no-neighbour' : this.#ask(to, nextHop, bytes.slice(headerAt, at + length), now);
+    const refused = long ? this.#fragment(frame, to.mtu, to.sink) : null;
+    if (refused !== null) return refused;
     this.counters.forwarded++;
-    to.sink.add(bytes, headerAt, VNET_HEADER + length);
+    if (!long) to.sink.add(bytes, headerAt, VNET_HEADER + length);
+    return null;
+  }
+
+  #fragment({ bytes, at, length }: Frame, mtu: number, sink: FrameSink): string | null {
+    const pieces = mayBeFragmented(bytes, at + 14) ? fragment(bytes, at, length, mtu, sink) : 0;
+    if (pieces === 0) return 'longer-than-mtu';
+    this.counters.fragments += pieces;
     return null;
   }
 
@@ -266,21 +276,26 @@ export class Router {
     return this.#route('outside', { bytes: scratch, at: frame, length: 14 + inner, header: emptyVnetHeader(), now });
   }
 
-  /** Into the tunnel; a large frame is cut up first. */
+  /** Into the tunnel; what is too long for it is cut up first. */
   #wrapAll(tunnel: RouterTunnel, to: Side, nextHop: number, frame: Frame): string | null {
     const { bytes, at, length, header, now } = frame;
-    if (header.gsoType === 0) return this.#wrap(tunnel, to, nextHop, frame);
-    this.counters.gso++;
+    const large = header.gsoType !== 0;
+    const long = !large && length - 14 > this.#mtus.inside;
+    if (!large && !long) return this.#wrap(tunnel, to, nextHop, frame);
     const whole = emptyVnetHeader();
     let refused: string | null = null;
-    const segments = segment(bytes, at, length, header, {
+    const pieces: FrameSink = {
       scratch: to.sink.scratch,
       room: (size) => to.sink.room(size),
       add: (piece, headerAt, size) => {
         const one = { bytes: piece, at: headerAt + VNET_HEADER, length: size - VNET_HEADER, header: whole, now };
         refused ??= this.#wrap(tunnel, to, nextHop, one);
       },
-    });
+    };
+    if (long)
+      return this.#complete(frame, true) ? (this.#fragment(frame, this.#mtus.inside, pieces) ?? refused) : 'vnet-hdr';
+    this.counters.gso++;
+    const segments = segment(bytes, at, length, header, pieces);
     this.counters.segments += segments;
     return segments === 0 ? 'gso' : refused;
   }
@@ -314,9 +329,12 @@ export class Router {
     return null;
   }
 
-  /** @returns false: what the virtio_net_hdr says is not in the frame */
-  #complete({ bytes, at, length, header }: Frame): boolean {
-    if (this.#checksums === 'hand-on') return true;
+  /**
+   * @param always whatever is done about others: the packet is about to be cut up
+   * @returns false: what the virtio_net_hdr says is not in the frame
+   */
+  #complete({ bytes, at, length, header }: Frame, always: boolean): boolean {
+    if (this.#checksums === 'hand-on' && !always) return true;
     clearVnetHeader(bytes, at - VNET_HEADER);
     if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) === 0 || this.#checksums === 'leave') return true;
     const end = Math.min(at + length, at + 14 + readUint16(bytes, at + 16));
@@ -335,30 +353,6 @@ export class Router {
   }
 }
 
-function side({ address, gateway }: SideOptions, { mac, mtu, sink }: SidePort): Side {
-  const [, host = '', digits = ''] = /^([\d.]+)\/(\d{1,2})$/.exec(address) ?? [];
-  const bits = Number(digits);
-  if (host === '' || bits > 32) throw new RangeError(`'${address}' is no address with its network: 10.0.1.1/24 is one`);
-  const ip = ipv4(host);
-  const mask = bits === 0 ? 0 : (0xffff_ffff << (32 - bits)) >>> 0;
-  return {
-    mac: Uint8Array.from(mac.split(':').map((byte) => Number.parseInt(byte, 16))),
-    ip,
-    network: (ip & mask) >>> 0,
-    mask,
-    gateway: gateway === undefined ? null : ipv4(gateway),
-    sink,
-    mtu,
-    neighbours: new Neighbours(),
-  };
-}
-
-function ipv4(text: string): number {
-  const address = parseAddress(text);
-  if (address.length !== 4) throw new RangeError(`${text}: the router is for IPv4`);
-  return readUint32(address, 0);
-}
-
 /** Whether it is the tunnel's: ESP, or what comes to its port of UDP. */
 function isWrapped({ natTPort }: RouterTunnel, { bytes, at, length }: Frame): boolean {
   const protocol = bytes[at + 23];
@@ -367,11 +361,22 @@ function isWrapped({ natTPort }: RouterTunnel, { bytes, at, length }: Frame): bo
   return protocol === IPPROTO.UDP && udp + 8 <= at + length && readUint16(bytes, udp + 2) === natTPort;
 }
 
-function isOf({ network, mask }: Side, ip: number): boolean {
-  return (ip & mask) >>> 0 === network;
+/** The longest packet that the tunnel and its link take. */
+function innerMtu({ esp }: RouterTunnel, mtu: number): number {
+  let inner = esp.maxInner;
+  while (inner > 0 && esp.outerLength(inner) > mtu) inner--;
+  return inner;
 }
 
-function sameMac(bytes: Uint8Array, at: number, mac: Uint8Array): boolean {
-  for (let i = 0; i < 6; i++) if (bytes[at + i] !== mac[i]) return false;
-  return true;
+/** How long a packet is that goes on: of a large frame, a piece. */
+function sizeOnWire(
+  bytes: Uint8Array,
+  at: number,
+  length: number,
+  { gsoType, gsoSize, csumStart }: VnetHeader,
+): number {
+  if (gsoType === 0) return length - 14;
+  const l4 = at + csumStart;
+  const tcp = bytes[at + 23] === IPPROTO.TCP && l4 + 13 <= at + length;
+  return csumStart - 14 + (tcp ? ((bytes[l4 + 12] as number) >> 4) * 4 : 8) + gsoSize;
 }

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { GATEWAY, GUEST, HOST, ModelStreet } from '#dist/cli/net/demo/street.js';
 import { segment } from '#dist/net/forward/gso.js';
 import type { RouterOptions } from '#dist/net/forward/router.js';
-import { classifyChecksum, EspTunnel, LINKTYPE, PacketView } from '#dist/net/index.js';
+import { checksumSum, classifyChecksum, EspTunnel, LINKTYPE, PacketView } from '#dist/net/index.js';
 import {
   emptyVnetHeader,
   VIRTIO_NET_HDR_GSO_ECN,
@@ -232,4 +232,74 @@ test('through a tunnel: partial checksums and large frames go in complete, and a
   street.take('outside', { frame: Buffer.concat([ethernet, outer]), csum: 'none' });
   assert.equal(guest.received.length, 1);
   assert.ok(Object.keys(router.counters.dropped).some((reason) => reason.startsWith('esp: ')));
+});
+
+/** Has the guest send with other bits of the IPv4 header, and tells what comes back to it. */
+function withFlags(street: ModelStreet, flags: number): Buffer[] {
+  const came: Buffer[] = [];
+  street.vif.onFrontend = ({ frame }) => came.push(Buffer.from(frame));
+  street.vif.onBackend = ({ frame, csum }) => {
+    const sum = frame.subarray(14, 34);
+    frame[20] = flags;
+    frame.fill(0, 24, 26);
+    new DataView(frame.buffer, frame.byteOffset).setUint16(24, ~checksumSum(sum, 0, 20) & 0xffff);
+    street.take('inside', { frame, csum });
+  };
+  return came;
+}
+const DONT_FRAGMENT = 0x40;
+
+test('too long for the tunnel and not to be cut up: the guest is told what fits, in the words it sent', () => {
+  const keys = { algorithm: 'aes-gcm', key: new Uint8Array(16), salt: new Uint8Array(4) } as const;
+  using near = new EspTunnel({ local: '192.0.2.1', remote: GATEWAY, outbound: { spi: 0x1000, keys } });
+  using far = new EspTunnel({ local: GATEWAY, remote: '192.0.2.1', inbound: { spi: 0x1000, keys } });
+  const street = new ModelStreet({ nat: null, tunnel: { near, far } });
+  const came = withFlags(street, DONT_FRAGMENT);
+  street.guest.send('udp', HOST, 1000, 2000, new Uint8Array(near.maxInner - 28));
+  street.guest.send('udp', HOST, 1000, 2000, new Uint8Array(near.maxInner - 27));
+  assert.equal(street.host.received.length, 1);
+  assert.equal(came.length, 1);
+  const [told = Buffer.alloc(0)] = came;
+  const view = new PacketView();
+  assert.equal(view.parse(told, 0, told.length, LINKTYPE.ETHERNET), 'ok');
+  assert.equal(classifyChecksum(view), 'good');
+  assert.deepEqual([told[view.l4], told[view.l4 + 1], told.readUInt16BE(view.l4 + 6)], [3, 4, near.maxInner]);
+  assert.deepEqual([...told.subarray(26, 34)], [10, 0, 1, 1, 10, 0, 1, 2], 'from the router to the guest');
+  assert.deepEqual([...told.subarray(view.l4 + 8 + 12, view.l4 + 8 + 24)], [10, 0, 1, 2, 192, 0, 2, 2, 3, 232, 7, 208]);
+  assert.deepEqual(street.router.counters.dropped, { 'longer-than-mtu': 1 });
+});
+
+test('too long for the tunnel and nothing said: it goes in pieces, with its checksum complete', () => {
+  const keys = { algorithm: 'aes-gcm', key: new Uint8Array(16), salt: new Uint8Array(4) } as const;
+  using near = new EspTunnel({ local: '192.0.2.1', remote: GATEWAY, outbound: { spi: 0x1000, keys } });
+  using far = new EspTunnel({ local: GATEWAY, remote: '192.0.2.1', inbound: { spi: 0x1000, keys } });
+  const street = new ModelStreet({ nat: null, tunnel: { near, far } });
+  const came = withFlags(street, 0);
+  street.guest.send('udp', HOST, 1000, 2000, new Uint8Array(1472));
+  const { fragments, finished, dropped } = street.router.counters;
+  assert.deepEqual({ fragments, finished, dropped }, { fragments: 2, finished: 1, dropped: {} });
+  assert.equal(far.counters.decapsulated, 2);
+  assert.deepEqual(came, []);
+});
+
+test('of errors, of later fragments and of what is for nobody no error is told', () => {
+  const street = new ModelStreet({ nat: null });
+  const came: Uint8Array[] = [];
+  street.vif.onFrontend = ({ frame }) => came.push(frame);
+  const frame = Buffer.alloc(1600);
+  frame.set([0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0x16, 0x3e, 0, 0, 2, 8, 0, 0x45, 0]);
+  frame.writeUInt16BE(1586, 16);
+  for (const [flags, protocol, source, type] of [
+    [0x4000, 1, 10, 3],
+    [0x4001, 17, 10, 0],
+    [0x4000, 17, 224, 0],
+    [0x4000, 17, 127, 0],
+    [0x4000, 17, 0, 0],
+  ] as const) {
+    frame.writeUInt16BE(flags, 20);
+    frame.set([64, protocol, 0, 0, source, 0, 1, 2, 192, 0, 2, 2, type], 22);
+    street.take('inside', { frame, csum: 'none' });
+  }
+  assert.deepEqual(came, []);
+  assert.deepEqual(street.router.counters.dropped, { 'longer-than-mtu': 5 });
 });

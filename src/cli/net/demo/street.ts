@@ -5,7 +5,8 @@
 
 import { ModelStack, ModelVif, ModelXenstore, type Skb, type VifEndOptions } from '../../../model/index.js';
 import type { EspTunnel } from '../../../net/esp/tunnel.js';
-import { Router, type RouterOptions, type SideName } from '../../../net/forward/router.js';
+import { Router, type RouterOptions } from '../../../net/forward/router.js';
+import type { SideName } from '../../../net/forward/side.js';
 import {
   emptyVnetHeader,
   VIRTIO_NET_HDR_F_DATA_VALID,
