@@ -178,7 +178,8 @@ export class Router {
     const size = sizeOnWire(bytes, at, length, header);
     if (size <= mtu || mayBeFragmented(bytes, at + 14)) return false;
     const destination = readUint32(bytes, at + 30);
-    if (destination === here.ip || (from === 'inside' && isOf(here, destination))) return false;
+    // what stays here; behind a NAT the outer address stands for the guests
+    if (from === 'inside' ? isOf(here, destination) : destination === here.ip && !this.#nat) return false;
     if (!isAnswerable(bytes, at + 14)) return true;
     const answer = here.sink.room(VNET_HEADER + TOO_LONG_FRAME);
     const { scratch } = here.sink;

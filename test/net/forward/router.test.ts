@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { GATEWAY, GUEST, HOST, ModelStreet } from '#dist/cli/net/demo/street.js';
 import { segment } from '#dist/net/forward/gso.js';
-import type { RouterOptions } from '#dist/net/forward/router.js';
+import { Router, type RouterOptions } from '#dist/net/forward/router.js';
+import type { SidePort } from '#dist/net/forward/side.js';
 import { checksumSum, classifyChecksum, EspTunnel, LINKTYPE, PacketView } from '#dist/net/index.js';
 import {
   emptyVnetHeader,
@@ -280,6 +281,47 @@ test('too long for the tunnel and nothing said: it goes in pieces, with its chec
   assert.deepEqual({ fragments, finished, dropped }, { fragments: 2, finished: 1, dropped: {} });
   assert.equal(far.counters.decapsulated, 2);
   assert.deepEqual(came, []);
+});
+
+test('what comes for a guest behind the NAT and is too long for its link: the sender is told, by the outer address', () => {
+  using nat = new Nat({ rules: [{ kind: 'snat', source: '10.0.1.0/24', to: '192.0.2.1' }], finish: false, seed: 7 });
+  const sent: Record<'inside' | 'outside', Buffer[]> = { inside: [], outside: [] };
+  const port = (name: 'inside' | 'outside', mac: string, mtu: number): SidePort => ({
+    mac,
+    mtu,
+    sink: {
+      scratch: Buffer.alloc(4096),
+      room: () => 0,
+      add: (bytes, at, length) => sent[name].push(Buffer.from(bytes.subarray(at + VNET_HEADER, at + length))),
+    },
+  });
+  const router = new Router(
+    { inside: { address: '10.0.1.1/24' }, outside: { address: '192.0.2.1/24' }, nat },
+    {
+      inside: port('inside', 'fe:ff:ff:ff:ff:ff', 1400),
+      outside: port('outside', '00:16:3e:00:00:01', 1500),
+    },
+  );
+  const udp = (to: string, from: string, source: string, destination: string, ports: string, size: number): Buffer => {
+    const frame = Buffer.alloc(14 + size);
+    frame.write(`${to}${from}0800450000000001400040110000${source}${destination}${ports}`, 'hex');
+    frame.writeUInt16BE(size, 16);
+    frame.writeUInt16BE(size - 20, 38);
+    frame.writeUInt16BE(~checksumSum(frame, 14, 20) & 0xffff, 24);
+    return Buffer.concat([Buffer.alloc(VNET_HEADER), frame]);
+  };
+  const take = (from: 'inside' | 'outside', bytes: Buffer): void =>
+    router.take(from, bytes, 0, bytes.length - VNET_HEADER, emptyVnetHeader(), 1);
+  const [guest, host] = ['0a000102', 'c0000202'];
+  take('outside', udp('00163e000001', '00163e000003', host, 'c0000201', '00010001', 28)); // its station is known now
+  take('inside', udp('feffffffffff', '00163e000002', guest, host, '13880050', 100));
+  assert.equal(sent.outside.length, 1);
+  take('outside', udp('00163e000001', '00163e000003', host, 'c0000201', '00501388', 1500));
+  assert.deepEqual(sent.inside, []);
+  const told = sent.outside[1] ?? Buffer.alloc(0);
+  assert.deepEqual([told[34], told[35], told.readUInt16BE(40)], [3, 4, 1400]);
+  assert.equal(told.subarray(26, 34).toString('hex'), 'c0000201c0000202');
+  assert.equal(told.subarray(54, 66).toString('hex'), 'c0000202c000020100501388', 'as the sender sent it');
 });
 
 test('of errors, of later fragments and of what is for nobody no error is told', () => {
