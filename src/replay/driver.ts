@@ -84,6 +84,8 @@ export class GuestDriver {
   readonly #vcpu: Vcpu;
   readonly #poll: () => boolean;
   #booted = false;
+  /** It tries an instruction again and again, which nobody holds up and nobody helps to its end. */
+  #stuck = false;
   /** eax, when the command ends by an exception. */
   #eaxThen = 0;
 
@@ -134,11 +136,24 @@ export class GuestDriver {
 
   #unlessStopped(body: () => CommandResult): CommandResult {
     try {
+      if (this.#stuck) this.#tryAgain();
       return body();
     } catch (error) {
       if (error instanceof Stopped || error instanceof VcpuNotRunningError) return NOT_FINISHED;
       throw error;
     }
+  }
+
+  /** The command before this one comes to its end first, if it does at all. */
+  #tryAgain(): void {
+    this.#ready();
+    const result = this.#vcpu.retry();
+    if (result && !result.finished) throw new Stopped();
+    this.#stuck = false;
+    this.#guarded(() => {
+      if (result && result.exception !== null) throw new Fault(result.exception);
+    });
+    this.#guarded(() => this.#acknowledge());
   }
 
   /** One round of the waiting loop; before the first, what the program does when it starts. */
@@ -300,7 +315,10 @@ export class GuestDriver {
     this.#ready();
     let result = issue();
     while (!result.finished && this.#poll()) result = this.#vcpu.retry() ?? result;
-    if (!result.finished) throw new Stopped();
+    if (!result.finished) {
+      this.#stuck = this.#vcpu.canRun;
+      throw new Stopped();
+    }
     if (result.exception !== null) throw new Fault(result.exception);
     return result;
   }

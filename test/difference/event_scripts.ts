@@ -155,7 +155,10 @@ export const registerEvents: readonly RawStep[] = [
   guest('trap', {}, [{ call: 'inject', nextInterrupt: true }, GO_ON]),
   ...[debug(0), debug(1, 0), guest('trap', {}, [GO_ON]), debug(0), guest('trap')],
 
-  ...[disable, guest('request'), guest('cpuid', { leaf: 0x4000_0000 }), enable],
+  ...[disable, guest('request'), guest('cpuid', { leaf: 0x4000_0000 })],
+  // watched, and nobody listens: it goes no further until it is no longer watched
+  ...[switched('descriptor_access', 1), guest('sgdt'), guest('nop'), switched('descriptor_access', 0), guest('nop')],
+  ...[guest('sgdt'), enable],
   // nobody answers: the guest waits until somebody does, also when the ring has gone
   ...[requests(1, 1), guest('request'), guest('nop'), disable, guest('nop'), dom0('xc_domain_destroy')],
 
